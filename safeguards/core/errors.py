@@ -1,0 +1,64 @@
+"""Every error that safeguards raise on purpose.
+
+SafeguardError
+ ├─ ConfigurationError   an argument is wrong; raised where it enters, before any training
+ ├─ FieldError           a batch lacks a field, or a field has the wrong length or type
+ ├─ NotApplicable        this measure cannot apply to this module or these data
+ ├─ RankError            a process of the job failed; carries the rank and the text of each failure
+ ├─ LimitViolated        a verdict failed and its safeguard asked for ``reaction="raise"``
+ └─ LedgerError          a ledger cannot be read or written
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from safeguards.core.verdict import Verdict
+
+__all__ = [
+    "ConfigurationError",
+    "FieldError",
+    "LedgerError",
+    "LimitViolated",
+    "NotApplicable",
+    "RankError",
+    "SafeguardError",
+]
+
+
+class SafeguardError(Exception):
+    """Root of the tree."""
+
+
+class ConfigurationError(SafeguardError, ValueError):
+    """An argument is wrong. The text shows the call, the value and the remedy."""
+
+
+class FieldError(SafeguardError, LookupError):
+    """A batch lacks a field. The text names the field, the batch's type and its keys."""
+
+
+class NotApplicable(SafeguardError):
+    """A measure cannot apply to this module or these data."""
+
+
+class RankError(SafeguardError):
+    """Some processes failed in a piece of work that all were doing; raised alike on all of them."""
+
+    def __init__(self, failures: Sequence[tuple[int, str]]) -> None:
+        self.failures = tuple(failures)
+        super().__init__("; ".join(f"rank {rank}: {text}" for rank, text in failures))
+
+
+class LimitViolated(SafeguardError):
+    """Training was told to end by an exception; ``verdicts`` holds those that failed."""
+
+    def __init__(self, verdicts: Sequence[Verdict]) -> None:
+        self.verdicts = tuple(verdicts)
+        super().__init__("; ".join(f"{v.safeguard}/{v.measure}: {v.reason}" for v in verdicts))
+
+
+class LedgerError(SafeguardError, OSError):
+    """A ledger cannot be read or written."""

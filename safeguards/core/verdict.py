@@ -1,0 +1,148 @@
+"""What a safeguard says: a measurement while it is a number, a verdict once it has met a limit."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from safeguards.core.limit import Limit
+
+__all__ = ["Cost", "Measurement", "Moment", "Outcome", "Verdict", "plain"]
+
+
+class Outcome(str, Enum):
+    """How a measure stands to its limit. Only PASS and WARN let a model through."""
+
+    PASS = "PASS"
+    WARN = "WARN"
+    FAIL = "FAIL"
+    INCONCLUSIVE = "INCONCLUSIVE"
+    ERROR = "ERROR"
+    NOT_EVALUATED = "NOT_EVALUATED"
+
+    def __str__(self) -> str:
+        return self.value
+
+    @property
+    def admits(self) -> bool:
+        """Whether a model with this outcome may go on."""
+        return self in (Outcome.PASS, Outcome.WARN)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Moment:
+    """When a verdict was reached: ``step`` counts optimizer steps, ``epoch`` starts at 0."""
+
+    stage: str
+    epoch: int
+    step: int
+    loader: str | None = None
+
+    def __str__(self) -> str:
+        where = f"{self.stage}[{self.loader}]" if self.loader else self.stage
+        return f"{where} epoch {self.epoch} step {self.step}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cost:
+    """Seconds of the slowest process since the previous verdict, and the share of the fit so far."""
+
+    seconds: float
+    share_of_fit: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Measurement:
+    """What a measure found, before any limit.
+
+    ``interval`` bounds the true value at the confidence that ``details`` states; None where the
+    measure has no error model. ``model_fault`` says that the model itself produced no number (a
+    FAIL). ``insufficient`` says that the evidence cannot carry a decision (INCONCLUSIVE, whatever
+    the value). ``note`` is added to the reason.
+    """
+
+    value: float
+    n: int
+    interval: tuple[float, float] | None = None
+    unit: str = ""
+    note: str = ""
+    model_fault: str | None = None
+    insufficient: str | None = None
+    details: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verdict:
+    """One answer of one safeguard. ``margin`` >= 0 is within the limit, in the unit of the value."""
+
+    safeguard: str
+    measure: str
+    outcome: Outcome
+    reason: str
+    moment: Moment
+    value: float | None = None
+    limit: Limit | None = None
+    margin: float | None = None
+    unit: str = ""
+    interval: tuple[float, float] | None = None
+    n: int = 0
+    details: Mapping[str, Any] = field(default_factory=dict)
+    cost: Cost | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values; numbers that JSON lacks become the words "nan", "inf" and "-inf"."""
+        return {f.name: plain(getattr(self, f.name)) for f in fields(self)}
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Verdict:
+        """The inverse of `to_dict`. Raises ``KeyError``, ``TypeError`` or ``ValueError`` on other data."""
+        from safeguards.core.limit import Limit
+
+        interval = data.get("interval")
+        return cls(
+            safeguard=str(data["safeguard"]),
+            measure=str(data["measure"]),
+            outcome=Outcome(data["outcome"]),
+            reason=str(data["reason"]),
+            moment=Moment(**data["moment"]),
+            value=_number(data.get("value")),
+            limit=None if data.get("limit") is None else Limit(**data["limit"]),
+            margin=_number(data.get("margin")),
+            unit=str(data.get("unit", "")),
+            interval=None if interval is None else (float(interval[0]), float(interval[1])),
+            n=int(data.get("n", 0)),
+            details=dict(data.get("details") or {}),
+            cost=None if data.get("cost") is None else Cost(**data["cost"]),
+        )
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)
+
+
+def plain(value: Any) -> Any:
+    """``value`` as JSON knows it: dict, list, str, int, float, bool or None.
+
+    Numpy and torch scalars and arrays become numbers and lists; what has no plain form becomes its ``str``.
+    """
+    if value is None or isinstance(value, (bool, str)) and not isinstance(value, Enum):
+        return value
+    if isinstance(value, Enum):
+        return plain(value.value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else str(float(value))
+    if hasattr(value, "__dataclass_fields__"):
+        return plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [plain(item) for item in value]
+    if hasattr(value, "tolist"):
+        return plain(value.tolist())
+    return str(value)
