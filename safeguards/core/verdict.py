@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
-from enum import Enum
+from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 __all__ = ["Cost", "Measurement", "Moment", "Outcome", "Verdict", "plain"]
 
 
-class Outcome(str, Enum):
+class Outcome(StrEnum):
     """How a measure stands to its limit. Only PASS and WARN let a model through."""
 
     PASS = "PASS"
@@ -23,9 +23,6 @@ class Outcome(str, Enum):
     INCONCLUSIVE = "INCONCLUSIVE"
     ERROR = "ERROR"
     NOT_EVALUATED = "NOT_EVALUATED"
-
-    def __str__(self) -> str:
-        return self.value
 
     @property
     def admits(self) -> bool:
