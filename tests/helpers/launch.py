@@ -1,0 +1,217 @@
+"""Real processes for distributed tests: a fixed number, a free port, short time limits, nothing left behind.
+
+The function under test lives in a test file (or beside it), takes plain JSON arguments and returns plain JSON:
+
+    # tests/topic/test_guard.py
+    from tests.helpers.launch import launch
+
+    def count(rows: int) -> dict[str, int]:           # runs on every process
+        trainer = pl.Trainer(accelerator="cpu", devices=int(os.environ["WORLD_SIZE"]), strategy="ddp", ...)
+        ...
+        return {"rank": trainer.global_rank, "n": rows}
+
+    def test_count() -> None:
+        first, second = launch(f"{__file__}:count", world=2, rows=57)
+        assert first.value == {"rank": 0, "n": 57}
+
+Each process has RANK and the environment of Lightning's ``LightningEnvironment`` (LOCAL_RANK, NODE_RANK, WORLD_SIZE,
+MASTER_ADDR, MASTER_PORT), one thread, and a temporary working directory that is removed at the end. Every process group
+made in it, Lightning's and DeepSpeed's included, times out after ``group_timeout`` seconds unless the function names a
+timeout itself. After ``timeout`` seconds each process still alive is killed with all its children. `run` does the same
+for one command, for scripts that start their own processes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+__all__ = ["RankResult", "launch", "run"]
+
+ROOT = Path(__file__).resolve().parents[2]
+FOREIGN = (
+    "RANK",
+    "LOCAL_RANK",
+    "NODE_RANK",
+    "GROUP_RANK",
+    "WORLD_SIZE",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "PL_GLOBAL_SEED",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RankResult:
+    """How one process ended. ``value`` is None unless the function returned; ``seconds`` from its start to its end."""
+
+    rank: int
+    returncode: int
+    value: Any
+    stdout: str
+    stderr: str
+    seconds: float
+    timed_out: bool
+
+
+def launch(
+    target: str,
+    world: int,
+    *,
+    timeout: float = 60.0,
+    group_timeout: float = 20.0,
+    check: bool = True,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+    **arguments: Any,
+) -> list[RankResult]:
+    """Run ``path/to/file.py:function`` with ``arguments`` (JSON) on ``world`` processes; one result per rank, in order.
+
+    ``timeout`` and ``group_timeout`` are seconds. Raises ``AssertionError`` with the end of each failing rank's stderr
+    unless ``check=False``.
+    """
+    file, function = target.rsplit(":", 1)
+    job = json.dumps(
+        {
+            "file": str(Path(file).resolve()),
+            "function": function,
+            "arguments": arguments,
+            "group_timeout": group_timeout,
+        }
+    )
+    shared = {"WORLD_SIZE": str(world), "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
+    with tempfile.TemporaryDirectory() as scratch:
+        places = [Path(scratch, str(rank)) for rank in range(world)]
+        processes = [
+            _start(
+                [sys.executable, __file__, job, str(place / "value")],
+                place,
+                {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank), **(env or {})},
+                cwd or Path(scratch),
+            )
+            for rank, place in enumerate(places)
+        ]
+        results = _finish(processes, places, timeout)
+    if check:
+        _raise_failures(results)
+    return results
+
+
+def run(
+    command: Sequence[str],
+    *,
+    timeout: float = 60.0,
+    check: bool = True,
+    env: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
+) -> RankResult:
+    """Run one command that starts its own processes; all of them end with it or after ``timeout`` seconds."""
+    with tempfile.TemporaryDirectory() as scratch:
+        place = Path(scratch, "0")
+        process = _start(command, place, dict(env or {}), cwd or Path(scratch))
+        results = _finish([process], [place], timeout)
+    if check:
+        _raise_failures(results)
+    return results[0]
+
+
+def _start(command: Sequence[str], place: Path, env: Mapping[str, str], cwd: Path) -> subprocess.Popen[bytes]:
+    place.mkdir()
+    inherited = {key: value for key, value in os.environ.items() if key not in FOREIGN}
+    path = os.pathsep.join(filter(None, [str(ROOT), inherited.get("PYTHONPATH")]))
+    with (place / "stdout").open("wb") as out, (place / "stderr").open("wb") as err:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=err,
+            cwd=cwd,
+            env={**inherited, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **env},
+            start_new_session=True,
+        )
+
+
+def _finish(processes: Sequence[subprocess.Popen[bytes]], places: Sequence[Path], timeout: float) -> list[RankResult]:
+    start, ended = time.monotonic(), dict[int, float]()
+    try:
+        while len(ended) < len(processes) and time.monotonic() - start < timeout:
+            for rank, process in enumerate(processes):
+                if rank not in ended and process.poll() is not None:
+                    ended[rank] = time.monotonic() - start
+            time.sleep(0.02)
+    finally:
+        for process in processes:
+            _end_with_children(process)
+    return [
+        RankResult(
+            rank=rank,
+            returncode=process.returncode,
+            value=json.loads((place / "value").read_text()) if (place / "value").exists() else None,
+            stdout=(place / "stdout").read_text(errors="replace"),
+            stderr=(place / "stderr").read_text(errors="replace"),
+            seconds=ended.get(rank, timeout),
+            timed_out=rank not in ended,
+        )
+        for rank, (process, place) in enumerate(zip(processes, places, strict=True))
+    ]
+
+
+def _end_with_children(process: subprocess.Popen[bytes]) -> None:
+    """Each process leads a session of its own, so its id is the id of the group of all it started."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _raise_failures(results: Sequence[RankResult]) -> None:
+    failed = [result for result in results if result.returncode != 0]
+    texts = [f"rank {r.rank} {_how(r)} after {r.seconds:.1f} s\n{r.stderr[-4000:]}" for r in failed]
+    assert not failed, "\n".join(texts)
+
+
+def _how(result: RankResult) -> str:
+    return "timed out" if result.timed_out else f"ended with {result.returncode}"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _shorten_group_timeouts(seconds: float) -> None:
+    """Torch reads its default here, Lightning copies it when it is imported: hence before the function's file."""
+    import torch.distributed.constants
+    import torch.distributed.distributed_c10d
+
+    torch.distributed.constants.default_pg_timeout = timedelta(seconds=seconds)
+    torch.distributed.distributed_c10d.default_pg_timeout = timedelta(seconds=seconds)
+
+
+def _run_on_this_process(job: Mapping[str, Any], value: Path) -> None:
+    _shorten_group_timeouts(job["group_timeout"])
+    spec = importlib.util.spec_from_file_location(Path(job["file"]).stem, job["file"])
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    value.write_text(json.dumps(getattr(module, job["function"])(**job["arguments"])))
+
+
+if __name__ == "__main__":
+    sys.path[0] = str(ROOT)
+    _run_on_this_process(json.loads(sys.argv[1]), Path(sys.argv[2]))
