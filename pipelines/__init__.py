@@ -1,0 +1,1 @@
+"""The reference application: each file is a list of steps over public names of `safeguards`."""

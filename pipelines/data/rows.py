@@ -1,0 +1,92 @@
+"""Rows with an identity, and the loaders over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+from pytorch_lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from pipelines.data.split import SPLITS, Split
+
+__all__ = ["RowData", "Rows"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows(Dataset[dict[str, Any]]):
+    """``inputs`` float32 (N, ...), ``target`` int64 (N,), ``row_id`` int64 (N,), ``groups`` N labels per attribute."""
+
+    inputs: Tensor
+    target: Tensor
+    row_id: Tensor
+    groups: Mapping[str, list[str]] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def __getitem__(self, position: int) -> dict[str, Any]:
+        labels = {name: values[position] for name, values in self.groups.items()}
+        return {
+            "inputs": self.inputs[position],
+            "target": self.target[position],
+            "row_id": self.row_id[position],
+            **labels,
+        }
+
+
+class RowData(LightningDataModule):
+    """Loaders over three sets of `Rows`. A subclass says in ``build`` what the rows and frames of each split are."""
+
+    def __init__(self, *, batch_size: int) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"batch_size={batch_size}: expected 1 or more")
+        self.batch_size = batch_size
+        self._rows: dict[Split, Rows] = {}
+        self._frames: dict[Split, pd.DataFrame] = {}
+
+    def build(self) -> tuple[dict[Split, Rows], dict[Split, pd.DataFrame]]:
+        """The rows and the source's own table of every split; called once."""
+        raise NotImplementedError
+
+    def setup(self, stage: str | None = None) -> None:
+        if not self._rows:
+            self._rows, self._frames = self.build()
+
+    def rows(self, split: Split) -> Rows:
+        """The rows of "train", "validation" or "test"."""
+        self._known(split)
+        return self._rows[split]
+
+    def frame(self, split: Split) -> pd.DataFrame:
+        """The same rows in the same order as the source has them, indexed by row id."""
+        self._known(split)
+        return self._frames[split]
+
+    def _known(self, split: Split) -> None:
+        if split not in SPLITS:
+            raise ValueError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
+        self.setup()
+
+    @property
+    def features(self) -> int:
+        """Size of the first axis of a row's inputs."""
+        return int(self.rows("train").inputs.shape[1])
+
+    @property
+    def classes(self) -> int:
+        """How many classes the training rows hold."""
+        return int(self.rows("train").target.max()) + 1
+
+    def train_dataloader(self) -> DataLoader[dict[str, Any]]:
+        return DataLoader(self.rows("train"), batch_size=self.batch_size, shuffle=True)
+
+    def val_dataloader(self) -> DataLoader[dict[str, Any]]:
+        return DataLoader(self.rows("validation"), batch_size=self.batch_size)
+
+    def test_dataloader(self) -> DataLoader[dict[str, Any]]:
+        return DataLoader(self.rows("test"), batch_size=self.batch_size)

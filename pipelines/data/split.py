@@ -1,0 +1,50 @@
+"""Which split a row belongs to: decided by its id alone, so that a row never changes split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["SPLITS", "Split", "as_row_ids", "split_by_hash"]
+
+Split = Literal["train", "validation", "test"]
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+
+
+def split_by_hash(ids: Iterable[Any], *, validation: float, test: float, seed: int = 0) -> list[Split]:
+    """One split per id. Rows may be added, removed or sorted otherwise: an id keeps its split.
+
+    ``validation`` and ``test`` are shares of the ids in [0, 1), met in expectation; the rest is "train". Equal ids,
+    such as several visits of one patient, share a split. Raises ``ValueError`` when the shares leave none to train on.
+    """
+    if min(validation, test) < 0 or validation + test >= 1:
+        raise ValueError(
+            f"split_by_hash(validation={validation}, test={test}): shares are 0 or more and leave room for training"
+        )
+    return [_place(_uniform(value, seed), validation, test) for value in ids]
+
+
+def _place(u: float, validation: float, test: float) -> Split:
+    if u < test:
+        return "test"
+    return "validation" if u < test + validation else "train"
+
+
+def _uniform(value: Any, seed: int) -> float:
+    return _digest(f"{seed}:{value}") / 2**64
+
+
+def _digest(text: str) -> int:
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def as_row_ids(ids: Iterable[Any]) -> NDArray[np.int64]:
+    """``(N,)`` int64: whole numbers as they are, anything else by a hash of its text."""
+    values = list(ids)
+    if all(isinstance(value, (int, np.integer)) for value in values):
+        return np.asarray(values, dtype=np.int64)
+    return np.asarray([_digest(str(value)) >> 1 for value in values], dtype=np.int64)

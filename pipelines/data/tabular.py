@@ -1,0 +1,133 @@
+"""A table of your own, from a CSV or Parquet file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+import torch
+
+from pipelines.data.encoding import Encoder
+from pipelines.data.rows import RowData, Rows
+from pipelines.data.schema import Kind, conform, labels_of, read_table
+from pipelines.data.split import SPLITS, Split, as_row_ids, split_by_hash
+
+__all__ = ["TabularData"]
+
+Frames = dict[Split, pd.DataFrame]
+
+
+class TabularData(RowData):
+    """Classification of the rows of a table.
+
+    ``schema`` says what each column is: number, category, datetime or text; other columns are left out. ``target``
+    names the column to predict, ``target_values`` its values in the order of the classes (default: those of training,
+    sorted). ``sensitive`` names the attributes that fairness looks at: null takes the column as it is, a list of edges
+    cuts a number into bands, under the batch key ``<column>_group``. ``inputs`` are the number and category columns
+    that the model sees (default: all but the target). ``row_id`` names the column that identifies a row (default: its
+    place in the file); its hash decides which split the row is in. With ``split_column`` the table says that itself, and
+    only a split "validation" that it lacks is taken from its training rows. Words of ``missing`` are gaps in a CSV.
+
+    Raises ``ValueError`` in one line for an argument that does not fit the table.
+    """
+
+    def __init__(
+        self,
+        *,
+        path: str,
+        schema: Mapping[str, Kind],
+        target: str,
+        target_values: Sequence[str] | None = None,
+        sensitive: Mapping[str, Sequence[float] | None] | None = None,
+        inputs: Sequence[str] | None = None,
+        row_id: str | None = None,
+        split_column: str | None = None,
+        validation_share: float = 0.15,
+        test_share: float = 0.15,
+        missing: Sequence[str] = ("", "?"),
+        batch_size: int = 64,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(batch_size=batch_size)
+        self.path = path
+        self.schema = dict(schema)
+        self.target = target
+        self.target_values = target_values
+        self.sensitive = dict(sensitive or {})
+        self.row_id = row_id
+        self.split_column = split_column
+        self.shares = {"validation": validation_share, "test": test_share}
+        self.missing = missing
+        self.seed = seed
+        self.inputs = self._input_columns(inputs)
+        self.feature_names: tuple[str, ...] = ()
+
+    def _input_columns(self, inputs: Sequence[str] | None) -> list[str]:
+        for name in (self.target, *self.sensitive, *(inputs or ())):
+            if name not in self.schema:
+                raise ValueError(f"column {name!r} is not in the schema, which has {', '.join(map(repr, self.schema))}")
+        usable = [name for name, kind in self.schema.items() if kind in ("number", "category") and name != self.target]
+        unusable = [name for name in inputs or () if name not in usable]
+        if unusable:
+            raise ValueError(f"inputs={unusable}: expected number or category columns other than the target")
+        return list(inputs or usable)
+
+    def read(self) -> pd.DataFrame:
+        """The source's table; a subclass may have another source than ``path``."""
+        return read_table(self.path, missing=self.missing)
+
+    def build(self) -> tuple[dict[Split, Rows], Frames]:
+        frames = self._split(self._identified(self.read()))
+        encoder = Encoder.fit(
+            frames["train"],
+            numbers=[name for name in self.inputs if self.schema[name] == "number"],
+            categories=[name for name in self.inputs if self.schema[name] == "category"],
+        )
+        self.feature_names = encoder.names
+        classes = self._classes(frames["train"])
+        return {split: self._rows_of(frame, encoder, classes) for split, frame in frames.items()}, frames
+
+    def _identified(self, table: pd.DataFrame) -> pd.DataFrame:
+        if self.row_id is None:
+            return table.reset_index(drop=True).rename_axis("row")
+        if self.row_id not in table.columns:
+            raise ValueError(f"row_id={self.row_id!r}: the table has {', '.join(map(repr, table.columns))}")
+        if table[self.row_id].isna().any():
+            raise ValueError(f"row_id={self.row_id!r}: {table[self.row_id].isna().sum()} rows have none")
+        return table.set_index(self.row_id)
+
+    def _split(self, table: pd.DataFrame) -> Frames:
+        split = self._split_names(table)
+        frame = conform(table, self.schema)
+        return {name: frame[split == name] for name in SPLITS}
+
+    def _split_names(self, table: pd.DataFrame) -> pd.Series:
+        if self.split_column is None:
+            return pd.Series(split_by_hash(table.index, **self.shares, seed=self.seed), index=table.index)
+        if self.split_column not in table.columns:
+            raise ValueError(f"split_column={self.split_column!r}: the table has {', '.join(map(repr, table.columns))}")
+        given = table[self.split_column]
+        if (given == "validation").any():
+            return given
+        drawn = split_by_hash(table.index, validation=self.shares["validation"], test=0.0, seed=self.seed)
+        return given.where(given != "train", pd.Series(drawn, index=table.index))
+
+    def _classes(self, training: pd.DataFrame) -> dict[object, int]:
+        values = self.target_values or sorted(training[self.target].dropna().unique())
+        return {value: number for number, value in enumerate(values)}
+
+    def _rows_of(self, frame: pd.DataFrame, encoder: Encoder, classes: Mapping[object, int]) -> Rows:
+        target = frame[self.target].map(classes)
+        if target.isna().any():
+            value = frame[self.target][target.isna()].iloc[0]
+            raise ValueError(f"target {self.target!r} holds {value!r}; expected one of {', '.join(map(repr, classes))}")
+        return Rows(
+            inputs=torch.from_numpy(encoder.encode(frame)),
+            target=torch.from_numpy(target.to_numpy(dtype="int64")),
+            row_id=torch.from_numpy(as_row_ids(frame.index)),
+            groups={_key(name, bands): labels_of(frame[name], bands) for name, bands in self.sensitive.items()},
+        )
+
+
+def _key(column: str, bands: Sequence[float] | None) -> str:
+    return f"{column}_group" if bands else column
