@@ -1,0 +1,37 @@
+"""Shared by every test: quiet libraries, one thread per process, and the rule for browser tests."""
+
+import os
+import shutil
+from collections.abc import Generator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("DO_NOT_TRACK", "true")
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--no-skip", metavar="MARKER", help="a skipped test with this marker counts as failed")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    marker = item.config.getoption("--no-skip")
+    if marker and report.skipped and item.get_closest_marker(marker):
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped under --no-skip={marker}: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Path:
+    """The browser of tests marked ``browser``."""
+    found = next(filter(None, map(shutil.which, BROWSERS)), None)
+    if found is None:
+        pytest.skip("no Chromium here; install it with: apt-get install -y chromium")
+    return Path(found)
