@@ -7,7 +7,7 @@ from setuptools import setup
 from setuptools.command.build_py import build_py
 
 ROOT = Path(__file__).parent
-TEMPLATE = ("pipelines", "conf", "Dockerfile", "requirements.lock")
+TEMPLATE = ("pipelines", "conf", "Dockerfile", ".dockerignore", "requirements.lock")
 
 
 class BuildWithTemplate(build_py):

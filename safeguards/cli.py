@@ -1,0 +1,75 @@
+"""The command line: `safeguards doctor`, `safeguards verdicts` and `safeguards init`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from safeguards._cli import doctor, init, verdicts
+from safeguards.core.errors import SafeguardError
+
+__all__ = ["main"]
+
+EXIT_CODES = """\
+exit codes:
+  0  all is well: every check is healthy, every verdict lets the model through, the files are copied
+  1  it is not: a check found a problem, or a verdict is missing, damaged or does not let the model through
+  2  the command could not do its work; one line on standard error says why and what to do
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code; raises ``SystemExit`` with code 2 on unknown arguments."""
+    asked = _parser().parse_args(arguments)
+    try:
+        return int(asked.run(asked))
+    except (SafeguardError, OSError) as error:
+        print(f"safeguards {asked.command}: {one_line(error)}", file=sys.stderr)
+        return 2
+
+
+def one_line(error: Exception) -> str:
+    """An error's text on a single line that a terminal can show."""
+    words = " ".join(str(error).split())
+    return "".join(letter if letter.isprintable() else "?" for letter in words)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _CommandParser(prog="safeguards", description=__doc__, epilog=EXIT_CODES)
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    text = "Check this machine: versions, locks of dead builds, compiler, tracking store, processes."
+    command = commands.add_parser("doctor", help=text, description=text)
+    default = os.environ.get("MLFLOW_TRACKING_URI") or doctor.DEFAULT_TRACKING
+    command.add_argument("--tracking-uri", default=default, help="MLflow's store (default: $MLFLOW_TRACKING_URI)")
+    command.set_defaults(run=lambda asked: doctor.run(tracking_uri=asked.tracking_uri, quiet=asked.quiet))
+
+    text = "Print the verdicts of a run as a table."
+    command = commands.add_parser("verdicts", help=text, description=text)
+    command.add_argument("file", nargs="?", type=Path, metavar="FILE", help="a verdicts.jsonl (default: the newest)")
+    command.set_defaults(run=lambda asked: verdicts.run(file=asked.file, quiet=asked.quiet))
+
+    text = "Copy the reference application into DIR: pipelines/, conf/, the Dockerfile and the lock it builds from."
+    command = commands.add_parser("init", help=text, description=text)
+    command.add_argument("directory", type=Path, metavar="DIR", help="made when missing; nothing in it is overwritten")
+    command.set_defaults(run=lambda asked: init.run(directory=asked.directory, quiet=asked.quiet))
+
+    for command in commands.choices.values():
+        command.epilog = EXIT_CODES
+        command.add_argument("--quiet", action="store_true", help="no progress, and print only what is wrong")
+    return parser
+
+
+class _CommandParser(argparse.ArgumentParser):
+    """Keeps the lines of the exit codes as they are, in the help of each command too."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(formatter_class=argparse.RawDescriptionHelpFormatter, **options)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
