@@ -1,0 +1,23 @@
+"""DeepSpeed on CPU processes, and weights read whole from under ZeRO. Importing this registers the strategies.
+
+``DeepSpeedCPUStrategy`` belongs to ``pytorch_lightning`` where that is installed, ``LightningDeepSpeedCPUStrategy`` to
+``lightning.pytorch``. The registered names, as in ``Trainer(strategy="deepspeed_cpu_stage_2")``, work in both.
+"""
+
+from safeguards.deepspeed.ops import compiler, stale_locks
+from safeguards.deepspeed.strategy import STRATEGIES, register
+from safeguards.deepspeed.weights import full_state_dict, is_partitioned
+
+__all__ = [
+    "DeepSpeedCPUStrategy",
+    "LightningDeepSpeedCPUStrategy",
+    "compiler",
+    "full_state_dict",
+    "is_partitioned",
+    "stale_locks",
+]
+
+LightningDeepSpeedCPUStrategy = STRATEGIES.get("lightning.pytorch")
+DeepSpeedCPUStrategy = STRATEGIES.get("pytorch_lightning", LightningDeepSpeedCPUStrategy)
+
+register()

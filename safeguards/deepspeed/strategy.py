@@ -1,0 +1,111 @@
+"""Lightning's DeepSpeed strategy on CPU processes: real ZeRO over gloo, for development and for tests.
+
+The Trainer of ``pytorch_lightning`` and that of ``lightning.pytorch`` each refuse the other's strategies. So the one
+class body below is joined with the strategy of each package that is installed (the second takes 0.1 s to import).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import torch
+
+from safeguards.core.compat import installed_namespaces
+from safeguards.core.errors import ConfigurationError
+from safeguards.deepspeed import ops
+
+if TYPE_CHECKING:
+    from pytorch_lightning.strategies import DeepSpeedStrategy as _Lightning
+else:
+    _Lightning = object
+
+__all__ = ["STRATEGIES", "register"]
+
+OFFLOAD = {"offload_optimizer": True, "offload_parameters": True}
+BUCKET_ELEMENTS = 20_000_000
+"""Lightning's 200 million are sized for a GPU's memory: with them each process would set aside gigabytes."""
+
+
+class _OnProcesses(_Lightning):
+    """DeepSpeed's ZeRO on CPU processes of one machine: ``Trainer(accelerator="cpu", devices=2, strategy=...)``.
+
+    Args:
+        stage: what is split over the processes: 1 optimizer states, 2 gradients too, 3 weights too.
+        timeout: how long a process waits for the others, a ``timedelta`` or seconds; None is torch's 30 minutes.
+        config: a DeepSpeed configuration or the path of one, instead of the settings that ``stage`` gives.
+        options: any other argument of Lightning's ``DeepSpeedStrategy``.
+
+    Raises:
+        ConfigurationError: for another stage, when deepspeed is missing, or when the Trainer is not on the CPU.
+
+    """
+
+    _lightning: ClassVar[type[Any]]
+
+    def __init__(
+        self,
+        *,
+        stage: int = 2,
+        timeout: timedelta | float | None = None,
+        config: dict[str, Any] | Path | str | None = None,
+        **options: Any,
+    ) -> None:
+        if stage not in (1, 2, 3):
+            raise ConfigurationError(f"DeepSpeedCPUStrategy(stage={stage!r}): expected 1, 2 or 3")
+        ops.prepare()
+        buckets = {"allgather_bucket_size": BUCKET_ELEMENTS, "reduce_bucket_size": BUCKET_ELEMENTS}
+        super().__init__(stage=stage, timeout=_as_timedelta(timeout), config=config, **{**buckets, **options})
+        if isinstance(self.config, dict):
+            self.config.setdefault("zero_force_ds_cpu_optimizer", False)
+
+    def setup_environment(self) -> None:
+        """What Lightning does behind its check for a GPU, with one numbered CPU device per process."""
+        if type(self.accelerator).__name__ != "CPUAccelerator":
+            raise ConfigurationError(
+                f"DeepSpeedCPUStrategy on {type(self.accelerator).__name__}: write Trainer(accelerator='cpu'), "
+                "or take Lightning's own strategy 'deepspeed_stage_2' for GPUs"
+            )
+        self.parallel_devices = [torch.device("cpu", index) for index in range(self.num_processes)]
+        super(self._lightning, self).setup_environment()
+
+
+def _as_timedelta(timeout: timedelta | float | None) -> timedelta:
+    if timeout is None:
+        default: timedelta = torch.distributed.constants.default_pg_timeout
+        return default
+    seconds = timeout.total_seconds() if isinstance(timeout, timedelta) else timeout
+    if not seconds > 0:
+        raise ConfigurationError(f"DeepSpeedCPUStrategy(timeout={timeout!r}): expected more than 0 seconds")
+    return timedelta(seconds=seconds)
+
+
+def _strategies() -> Mapping[str, type[Any]]:
+    """One class per Lightning package that is installed."""
+    return {name: _joined(_strategies_of(name).DeepSpeedStrategy) for name in installed_namespaces()}
+
+
+def _strategies_of(package: str) -> Any:
+    return import_module(f"{package}.strategies")
+
+
+def _joined(base: type[Any]) -> type[Any]:
+    name = "DeepSpeedCPUStrategy"
+    return type(
+        name, (_OnProcesses, base), {"_lightning": base, "__doc__": _OnProcesses.__doc__, "__module__": __name__}
+    )
+
+
+STRATEGIES = _strategies()
+
+
+def register() -> None:
+    """Name the strategies ``deepspeed_cpu_stage_1``, ``_2``, ``_3`` and ``_3_offload`` in each package's registry."""
+    for package, strategy in STRATEGIES.items():
+        registry = _strategies_of(package).StrategyRegistry
+        for stage in (1, 2, 3):
+            registry.register(f"deepspeed_cpu_stage_{stage}", strategy, override=True, stage=stage)
+        registry.register("deepspeed_cpu_stage_3_offload", strategy, override=True, stage=3, **OFFLOAD)
