@@ -1,0 +1,79 @@
+"""The name of a group, made the same on every process, and the spellings that look like one name."""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from numbers import Real
+
+from safeguards.core.errors import FieldError
+
+__all__ = ["MISSING", "Key", "Label", "in_order", "label_of", "labels_of", "show", "spellings"]
+
+Label = tuple[str, str]
+"""Kind ("missing", "number" or "text") and text: sortable, hashable, plain."""
+
+Key = tuple[Label, ...]
+"""One group: a label for each attribute of the grouping."""
+
+MISSING: Label = ("missing", "(missing)")
+LONGEST_LABEL = 200
+SHOWN_CHARACTERS = 40
+
+
+def labels_of(values: Sequence[object], attribute: str) -> list[Label]:
+    """The label of each row, N of them. Raises `FieldError` for what cannot name a group."""
+    try:
+        known = {value: label_of(value, attribute) for value in set(values)}
+    except TypeError as error:
+        raise FieldError(f"group {attribute!r}: {error}; expected one str, number, bool or None per row") from error
+    return [known[value] for value in values]
+
+
+def label_of(value: object, attribute: str) -> Label:
+    """None, NaN and pandas' missing values are one label; True is the number 1, 1.0 is the number 1."""
+    if _is_missing(value):
+        return MISSING
+    if isinstance(value, Real):
+        number = float(value)
+        return ("number", str(int(number)) if number.is_integer() else repr(number))
+    if not isinstance(value, str):
+        raise FieldError(f"group {attribute!r}: a label is a {type(value).__name__}, not a str, number, bool or None")
+    if len(value) > LONGEST_LABEL:
+        raise FieldError(f"group {attribute!r}: a label has {len(value)} characters; free text is no group")
+    return ("text", str(value))
+
+
+def _is_missing(value: object) -> bool:
+    if value is None or type(value).__name__ in ("NAType", "NaTType"):
+        return True
+    return isinstance(value, Real) and math.isnan(value)
+
+
+def in_order(keys: Iterable[Key]) -> list[Key]:
+    """Numbers by size, texts by letter: the same order on every process."""
+    return sorted(keys, key=lambda key: [(kind, float(text) if kind == "number" else 0.0, text) for kind, text in key])
+
+
+def show(key: Key) -> str:
+    """A name to print: printable characters only, at most 40 per label."""
+    return " & ".join(_printable(text) for _, text in key)
+
+
+def _printable(text: str) -> str:
+    clean = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return clean if len(clean) <= SHOWN_CHARACTERS else clean[: SHOWN_CHARACTERS - 1] + "…"
+
+
+def spellings(labels: Iterable[Label]) -> list[list[str]]:
+    """Labels that differ only in case, spaces, Unicode form or type ("A", " a"; 1 and "1"), those alike together."""
+    alike: defaultdict[str, list[str]] = defaultdict(list)
+    for kind, text in sorted(set(labels)):
+        alike[_folded(text)].append(f"{_printable(text)!r} ({kind})")
+    return [names for names in alike.values() if len(names) > 1]
+
+
+def _folded(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
