@@ -40,19 +40,23 @@ class FieldError(SafeguardError, LookupError):
     """A batch lacks a field. The text names the field, the batch's type and its keys."""
 
 
-class NotApplicable(SafeguardError):
+class NotApplicable(SafeguardError):  # noqa: N818 - reads as a finding: "raise NotApplicable"
     """A measure cannot apply to this module or these data."""
 
 
 class RankError(SafeguardError):
     """Some processes failed in a piece of work that all were doing; raised alike on all of them."""
 
-    def __init__(self, failures: Sequence[tuple[int, str]]) -> None:
+    def __init__(self, failures: Sequence[tuple[int, str]], *, world: int = 2) -> None:
         self.failures = tuple(failures)
-        super().__init__("; ".join(f"rank {rank}: {text}" for rank, text in failures))
+        texts = dict.fromkeys(text for _, text in failures)
+        if len(failures) == world and len(texts) == 1:
+            super().__init__(next(iter(texts)))
+        else:
+            super().__init__("; ".join(f"rank {rank}: {text}" for rank, text in failures))
 
 
-class LimitViolated(SafeguardError):
+class LimitViolated(SafeguardError):  # noqa: N818 - a finding, not a defect
     """Training was told to end by an exception; ``verdicts`` holds those that failed."""
 
     def __init__(self, verdicts: Sequence[Verdict]) -> None:

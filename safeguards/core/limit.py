@@ -81,12 +81,12 @@ def _ladder(found: Measurement, limit: Limit, on: DecideOn) -> tuple[Outcome, st
         return Outcome.ERROR, f"the safeguard computed {found.value}, which is not a number to judge"
     if found.interval is not None and any(math.isnan(end) for end in found.interval):
         return Outcome.ERROR, f"the safeguard computed the interval {found.interval}, which is not one"
-    said = f"{found.value:.4g}{_unit(found)} against {limit}, n={found.n}"
+    said = f"{found.value:.4g}{_unit(found)} against a limit of {limit}, n={found.n}"
     if found.interval is None or on == "point":
         why = "decided on the value alone, as asked" if found.interval else "decided on the value: it has no interval"
         return _side(limit, limit.margin(found.value), found.value), f"{said}; {why}"
     low, high = found.interval
-    said = f"{found.value:.4g}{_unit(found)} [{low:.4g}, {high:.4g}] against {limit}, n={found.n}"
+    said = f"{found.value:.4g}{_unit(found)} [{low:.4g}, {high:.4g}] against a limit of {limit}, n={found.n}"
     worst, best = sorted((limit.margin(low), limit.margin(high)))
     if worst >= 0:
         return _side(limit, worst, found.value), f"{said}; the whole interval is within"
@@ -122,7 +122,7 @@ def _how_many(found: Measurement, limit: Limit) -> str:
 
 
 def _rounded(rows: int) -> int:
-    size = 10 ** max(0, len(str(rows)) - 2)
+    size = int(10 ** max(0, len(str(rows)) - 2))
     return math.ceil(rows / size) * size
 
 

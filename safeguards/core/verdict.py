@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from enum import Enum, StrEnum
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ __all__ = ["Cost", "Measurement", "Moment", "Outcome", "Verdict", "plain"]
 class Outcome(StrEnum):
     """How a measure stands to its limit. Only PASS and WARN let a model through."""
 
-    PASS = "PASS"
+    PASS = "PASS"  # noqa: S105 - an outcome, not a password
     WARN = "WARN"
     FAIL = "FAIL"
     INCONCLUSIVE = "INCONCLUSIVE"
@@ -126,20 +126,26 @@ def plain(value: Any) -> Any:
 
     Numpy and torch scalars and arrays become numbers and lists; what has no plain form becomes its ``str``.
     """
-    if value is None or isinstance(value, (bool, str)) and not isinstance(value, Enum):
-        return value
     if isinstance(value, Enum):
         return plain(value.value)
-    if isinstance(value, int):
-        return int(value)
-    if isinstance(value, float):
-        return float(value) if math.isfinite(value) else str(float(value))
-    if hasattr(value, "__dataclass_fields__"):
+    if value is None or isinstance(value, (bool, str)):
+        return value
+    if isinstance(value, (int, float)):
+        return _plain_number(value)
+    if is_dataclass(value) and not isinstance(value, type):
         return plain(asdict(value))
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
+    return _plain_sequence(value)
+
+
+def _plain_number(value: float) -> Any:
+    if isinstance(value, int):
+        return int(value)
+    return float(value) if math.isfinite(value) else str(float(value))
+
+
+def _plain_sequence(value: Any) -> Any:
     if isinstance(value, (list, tuple, set, frozenset)):
         return [plain(item) for item in value]
-    if hasattr(value, "tolist"):
-        return plain(value.tolist())
-    return str(value)
+    return plain(value.tolist()) if hasattr(value, "tolist") else str(value)

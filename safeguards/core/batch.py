@@ -1,0 +1,169 @@
+"""How to read inputs, target, groups and row ids out of a user's batch, whatever its form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from safeguards.core.errors import ConfigurationError, FieldError
+
+__all__ = ["BatchFields", "Selector", "first_tensor", "read_labels", "select", "take"]
+
+Selector = int | str | Callable[[Any], Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatchFields:
+    """Where the fields of a batch are.
+
+    ``inputs``, ``target`` and ``row_id`` are a position (``0``), a key (``"image"``), a path of keys, attributes and
+    positions (``"patient.sex"``, ``"0.pixels"``) or a function of the batch. ``groups`` names sensitive attributes;
+    each is one of those, or an array, list or Series with one label per row of the validation set, in the set's
+    order: then the batch need not carry it.
+    """
+
+    inputs: Selector
+    target: Selector | None = None
+    groups: Mapping[str, Any] = field(default_factory=dict)
+    row_id: Selector | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("inputs", "target", "row_id"):
+            value = getattr(self, name)
+            if value is not None and not is_selector(value):
+                raise ConfigurationError(
+                    f"BatchFields({name}={type(value).__name__}): expected a position, a key, a path or a function"
+                )
+        if not isinstance(self.groups, Mapping):
+            raise ConfigurationError(
+                f"BatchFields(groups={type(self.groups).__name__}): expected names, as in groups={{'sex': 2}}"
+            )
+
+    def group_labels(self, batch: Any, positions: Tensor | None, size: int | None) -> dict[str, list[Any]]:
+        """One plain label per row and attribute. ``positions`` are the rows' places in a set of ``size`` rows."""
+        return {name: self._labels(name, batch, positions, size) for name in self.groups}
+
+    def _labels(self, name: str, batch: Any, positions: Tensor | None, size: int | None) -> list[Any]:
+        source, field_name = self.groups[name], f"groups[{name!r}]"
+        if is_selector(source):
+            return read_labels(select(batch, source, field_name), field_name)
+        column = np.asarray(source, dtype=object)
+        if size is not None and len(column) != size:
+            raise FieldError(f"{field_name} has {len(column)} labels for a validation set of {size} rows")
+        if positions is None:
+            raise FieldError(
+                f"{field_name} is a column beside the set, but the loader's rows have no known position: "
+                "use an unshuffled loader, or read the groups from the batch"
+            )
+        return read_labels(column[positions.numpy()], field_name)
+
+
+def is_selector(value: Any) -> bool:
+    """Whether a value says where to look, rather than being the labels themselves."""
+    return isinstance(value, (int, str)) or callable(value)
+
+
+def select(batch: Any, selector: Selector, name: str) -> Any:
+    """The field ``name`` of a batch. Raises `FieldError` with the field, the batch's type and its keys."""
+    if callable(selector):
+        return _call(batch, selector, name)
+    if isinstance(selector, str) and isinstance(batch, Mapping) and selector in batch:
+        return batch[selector]
+    found = batch
+    for step in selector.split(".") if isinstance(selector, str) else (selector,):
+        found = _step(found, step, batch, selector, name)
+    return found
+
+
+def _call(batch: Any, function: Callable[[Any], Any], name: str) -> Any:
+    try:
+        return function(batch)
+    except Exception as error:
+        called = getattr(function, "__name__", type(function).__name__)
+        text = f"{type(error).__name__}: {error}"
+        raise FieldError(f"{name}: {called} failed on {_shape_of(batch)}: {text}") from error
+
+
+def _step(found: Any, step: int | str, batch: Any, selector: Selector, name: str) -> Any:
+    if isinstance(found, Mapping) and step in found:
+        return found[step]
+    if isinstance(step, str) and not step.lstrip("-").isdigit():
+        if not isinstance(found, Mapping) and hasattr(found, step):
+            return getattr(found, step)
+    elif isinstance(found, Sequence) and not isinstance(found, str) and -len(found) <= int(step) < len(found):
+        return found[int(step)]
+    raise FieldError(f"{name}={selector!r} is not in the batch: it is {_shape_of(batch)}")
+
+
+def _shape_of(batch: Any) -> str:
+    if isinstance(batch, Mapping):
+        return f"a {type(batch).__name__} with keys {sorted(map(str, batch))}"
+    if isinstance(batch, Sequence) and not isinstance(batch, str):
+        return f"a {type(batch).__name__} with positions 0 to {len(batch) - 1}"
+    if isinstance(batch, Tensor):
+        return f"a single Tensor of shape {tuple(batch.shape)}"
+    names = list(getattr(batch, "__dataclass_fields__", None) or vars(batch))
+    return f"a {type(batch).__name__} with attributes {sorted(names)}"
+
+
+def read_labels(values: Any, name: str) -> list[Any]:
+    """Plain python labels, one per row, from a tensor, array, Series or sequence."""
+    if hasattr(values, "to_numpy"):
+        values = values.to_numpy()
+    if isinstance(values, Tensor):
+        values = values.detach().cpu()
+    labels = values.tolist() if hasattr(values, "tolist") else values
+    if isinstance(labels, (str, bytes)) or not isinstance(labels, Sequence):
+        raise FieldError(f"{name} gave a {type(values).__name__}: expected one label per row")
+    if labels and isinstance(labels[0], (list, tuple)):
+        if any(len(label) != 1 for label in labels):
+            raise FieldError(f"{name} gave {len(labels[0])} values per row: expected one label per row")
+        return [label[0] for label in labels]
+    return list(labels)
+
+
+def first_tensor(tree: Any) -> Tensor | None:
+    """The first tensor with rows in a tensor, or in a nested dict, list or tuple of tensors."""
+    if isinstance(tree, Tensor):
+        return tree if tree.ndim else None
+    parts = tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, (list, tuple)) else ()
+    return next((found for part in parts if (found := first_tensor(part)) is not None), None)
+
+
+def take(tree: Any, index: Tensor | int) -> Any:
+    """The chosen rows of every tensor (and of every list as long as they are) in a nested structure."""
+    if isinstance(tree, Tensor):
+        return tree[index] if tree.ndim else tree
+    if isinstance(tree, Mapping):
+        return {key: take(value, index) for key, value in tree.items()}
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*(take(value, index) for value in tree))
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(take(value, index) for value in tree)
+    return tree
+
+
+def rows_of(tree: Any, name: str) -> int:
+    """How many rows a field has. Raises `FieldError` when it holds no tensor."""
+    tensor = first_tensor(tree)
+    if tensor is None:
+        raise FieldError(f"{name} holds no tensor with rows: it is {type(tree).__name__}")
+    return len(tensor)
+
+
+def ordinary(tree: Any) -> Any:
+    """The same structure with inference tensors cloned into ordinary ones, which gradients may pass."""
+    if isinstance(tree, Tensor):
+        return tree.clone() if tree.is_inference() and not torch.is_inference_mode_enabled() else tree
+    if isinstance(tree, Mapping):
+        return {key: ordinary(value) for key, value in tree.items()}
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*(ordinary(value) for value in tree))
+    if isinstance(tree, (list, tuple)):
+        return type(tree)(ordinary(value) for value in tree)
+    return tree

@@ -1,0 +1,38 @@
+"""One callback base for both namespaces of Lightning.
+
+Callbacks of `pytorch_lightning` and `lightning.pytorch` run in each other's trainers, so whichever is loaded already is
+enough; a class of both is made only when both are loaded, because importing the second costs seconds.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from typing import TYPE_CHECKING
+
+__all__ = ["NAMESPACES", "Callback", "installed_namespaces", "loaded_namespaces"]
+
+NAMESPACES = ("pytorch_lightning", "lightning.pytorch")
+
+
+def loaded_namespaces() -> list[str]:
+    """The namespaces that this process has imported."""
+    return [name for name in NAMESPACES if name in sys.modules]
+
+
+def installed_namespaces() -> list[str]:
+    """The namespaces that could be imported."""
+    return [name for name in NAMESPACES if importlib.util.find_spec(name.partition(".")[0])]
+
+
+def _callback() -> type:
+    names = loaded_namespaces() or installed_namespaces()[:1]
+    bases = tuple(importlib.import_module(f"{name}.callbacks").Callback for name in names)
+    return bases[0] if len(bases) == 1 else type("Callback", bases, {"__module__": __name__})
+
+
+if TYPE_CHECKING:
+    from pytorch_lightning.callbacks import Callback
+else:
+    Callback = _callback()

@@ -1,0 +1,113 @@
+"""What is done once training, a validation or a test is over."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safeguards.core.errors import RankError
+from safeguards.core.ranks import Ranks, describe
+from safeguards.core.report import overall, table
+from safeguards.core.verdict import Moment, Outcome, Verdict
+
+if TYPE_CHECKING:
+    from pytorch_lightning import LightningModule, Trainer
+
+    from safeguards.core.safeguard import Safeguard
+
+__all__ = ["Summary", "last_work", "publish", "second_opinion", "silence", "tell", "why_silent"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What a run hands to every logger and callback that has ``publish_safeguards(summary)``, on rank 0.
+
+    ``ended`` is "finished", "stopped_for_safety", "raised" (by a verdict) or "crashed".
+    """
+
+    run_id: str
+    directory: Path
+    verdicts: tuple[Verdict, ...]
+    ended: str
+
+
+def second_opinion(safeguard: Safeguard, moment: Moment, ranks: Ranks) -> list[Verdict]:
+    """All ranks: an ERROR for each measure whose last verdict an independent computation contradicts."""
+    return _errors(safeguard, moment, ranks, lambda: dict(safeguard.double_check()))
+
+
+def last_work(
+    safeguard: Safeguard, trainer: Trainer, module: LightningModule, moment: Moment, ranks: Ranks
+) -> list[Verdict]:
+    """All ranks: the safeguard's own last work; its failure is an ERROR."""
+
+    def work() -> dict[str, str]:
+        safeguard.finish(trainer, module)
+        return {}
+
+    return _errors(safeguard, moment, ranks, work)
+
+
+def _errors(safeguard: Safeguard, moment: Moment, ranks: Ranks, work: Callable[[], dict[str, str]]) -> list[Verdict]:
+    try:
+        found = ranks.broadcast(ranks.together(work))
+    except RankError as error:
+        found = {next(iter(safeguard.limits)): describe(error)}
+    return [_verdict(safeguard, measure, Outcome.ERROR, text, moment) for measure, text in found.items()]
+
+
+def silence(safeguards: Sequence[Safeguard], reached: Sequence[Verdict], moment: Moment, why: str) -> list[Verdict]:
+    """NOT_EVALUATED for every measure that was asked for and never judged."""
+    judged = {(verdict.safeguard, verdict.measure) for verdict in reached}
+    return [
+        _verdict(safeguard, measure, Outcome.NOT_EVALUATED, why, moment)
+        for safeguard in safeguards
+        for measure in safeguard.limits
+        if (safeguard.label, measure) not in judged
+    ]
+
+
+def why_silent(trainer: Trainer) -> str:
+    """Why no judgement came, as far as the trainer's settings tell."""
+    if trainer.state.fn != "fit":
+        return "never judged: no batch reached it"
+    if trainer.limit_train_batches == 0 or trainer.global_step == 0:
+        return "never judged: no training ran"
+    if not trainer.enable_validation:
+        return "never judged: no validation ran (no validation loader or step, or limit_val_batches=0)"
+    every = trainer.check_val_every_n_epoch
+    if every is not None and trainer.current_epoch < every:
+        return f"never judged: check_val_every_n_epoch={every}, but {trainer.current_epoch} epochs ran"
+    return "never judged: no batch reached it"
+
+
+def _verdict(safeguard: Safeguard, measure: str, outcome: Outcome, reason: str, moment: Moment) -> Verdict:
+    return Verdict(
+        safeguard=safeguard.label,
+        measure=measure,
+        outcome=outcome,
+        reason=reason,
+        moment=moment,
+        limit=safeguard.limits[measure],
+    )
+
+
+def tell(verdicts: Sequence[Verdict], directory: Path) -> None:
+    """Print the latest verdicts and where all of them are."""
+    if verdicts:
+        print(f"\n{table(verdicts)}\n\nsafeguards: {overall(verdicts)}; all verdicts: {directory / 'verdicts.jsonl'}")
+
+
+def publish(trainer: Trainer, summary: Summary) -> None:
+    """Hand the run to every logger and callback that asks for it; their failure loses nothing and ends nothing."""
+    for target in [*trainer.loggers, *vars(trainer)["callbacks"]]:
+        take = getattr(target, "publish_safeguards", None)
+        if take is None:
+            continue
+        try:
+            take(summary)
+        except Exception as error:
+            warnings.warn(f"{type(target).__name__} could not publish the verdicts: {describe(error)}", stacklevel=2)

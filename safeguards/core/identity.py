@@ -1,0 +1,90 @@
+"""Row identity: what tells a padded copy from a row, and makes a bounded sample the same on any number of processes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from safeguards.core.ranks import Ranks
+
+__all__ = ["Places", "hash_ids", "mix"]
+
+Words = npt.NDArray[np.uint64]
+
+
+def mix(values: Tensor, seed: int = 0) -> Tensor:
+    """A bijective hash of int64 values: SplitMix64 (Steele, Lea and Flood 2014) over value plus hashed seed."""
+    with np.errstate(over="ignore"):
+        salt = _splitmix(np.array([seed], dtype=np.int64).view(np.uint64))
+        state = values.cpu().numpy().astype(np.int64).view(np.uint64) + salt
+        return torch.from_numpy(_splitmix(state).view(np.int64))
+
+
+def _splitmix(state: Words) -> Words:
+    state = state + np.uint64(0x9E3779B97F4A7C15)
+    state = (state ^ (state >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    state = (state ^ (state >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    mixed: Words = state ^ (state >> np.uint64(31))
+    return mixed
+
+
+def hash_ids(labels: Sequence[Any]) -> Tensor:
+    """int64 identities of row ids: whole numbers as they are, anything else by a keyed digest of its text."""
+    if all(isinstance(label, int) for label in labels):
+        return torch.tensor([int(label) for label in labels], dtype=torch.int64)
+    digests = (hashlib.blake2b(repr(label).encode(), digest_size=8).digest() for label in labels)
+    return torch.tensor([int.from_bytes(digest, "little", signed=True) for digest in digests], dtype=torch.int64)
+
+
+class Places:
+    """Which rows of the data set one rank's loader yields, in order.
+
+    ``rows`` is int64: dataset positions; ``copies`` marks those that a `DistributedSampler` added so that all ranks get
+    equally many. Both are None when the loader's order cannot be known: shuffled without a seed, iterable data, or a
+    batch sampler of the user's own.
+    """
+
+    def __init__(self, *, rows: Tensor | None, copies: Tensor | None, size: int | None) -> None:
+        self.rows, self.copies, self.size = rows, copies, size
+
+    @classmethod
+    def of(cls, loader: Any, ranks: Ranks) -> Places:
+        """Read a loader's order from its sampler, without drawing from it."""
+        size = _size(loader)
+        if size is None or type(getattr(loader, "batch_sampler", None)) is not torch.utils.data.BatchSampler:
+            return cls(rows=None, copies=None, size=size)
+        sampler = loader.sampler
+        if isinstance(sampler, torch.utils.data.SequentialSampler) and ranks.world == 1:
+            return cls(rows=torch.arange(size), copies=torch.zeros(size, dtype=torch.bool), size=size)
+        if isinstance(sampler, torch.utils.data.DistributedSampler) and sampler.num_replicas == ranks.world:
+            return cls._of_distributed(sampler, size)
+        return cls(rows=None, copies=None, size=size)
+
+    @classmethod
+    def _of_distributed(cls, sampler: torch.utils.data.DistributedSampler[Any], size: int) -> Places:
+        rows = torch.tensor(list(iter(sampler)), dtype=torch.int64)
+        places = torch.arange(sampler.rank, sampler.rank + len(rows) * sampler.num_replicas, sampler.num_replicas)
+        return cls(rows=rows, copies=places >= size, size=size)
+
+    def slice(self, start: int, count: int) -> tuple[Tensor | None, Tensor]:
+        """Positions of ``count`` local rows from local row ``start``, and which of them are copies."""
+        if self.rows is None or self.copies is None:
+            return None, torch.zeros(count, dtype=torch.bool)
+        return self.rows[start : start + count], self.copies[start : start + count]
+
+
+def _size(loader: Any) -> int | None:
+    dataset = getattr(loader, "dataset", None)
+    if dataset is None or isinstance(dataset, torch.utils.data.IterableDataset):
+        return None
+    try:
+        return len(dataset)
+    except TypeError:
+        return None

@@ -1,0 +1,29 @@
+"""Names from users, encoded so that every tracker accepts them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+
+__all__ = ["LONGEST", "decode", "encode"]
+
+LONGEST = 80
+_REFUSED = re.compile(r"[^A-Za-z0-9-]")
+_CODE = re.compile(r"_([0-9a-f]+)_|__")
+
+
+def encode(name: str) -> str:
+    """``name`` in letters, digits, ``-`` and ``_``: a code point in hexadecimal between underscores for any other.
+
+    `decode` gives it back, unless it is longer than ``LONGEST``: then it is cut and ends in a digest of the whole.
+    """
+    encoded = _REFUSED.sub(lambda found: "__" if found.group() == "_" else f"_{ord(found.group()):x}_", name)
+    if len(encoded) <= LONGEST:
+        return encoded
+    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+    return f"{encoded[: LONGEST - 13]}-{digest}"
+
+
+def decode(encoded: str) -> str:
+    """The inverse of `encode` for names that were not cut."""
+    return _CODE.sub(lambda found: chr(int(found.group(1), 16)) if found.group(1) else "_", encoded)

@@ -1,0 +1,193 @@
+"""What one batch gives to a safeguard, and the bounded sample of rows that a safeguard may keep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
+
+import torch
+from torch import Tensor
+
+from safeguards.core.batch import BatchFields, ordinary, read_labels, rows_of, select, take
+from safeguards.core.errors import ConfigurationError, FieldError
+from safeguards.core.identity import hash_ids, mix
+
+if TYPE_CHECKING:
+    from safeguards.core.ranks import Ranks
+
+__all__ = ["Rows", "Sample", "read_rows"]
+
+T = TypeVar("T")
+
+
+class Outputs(Protocol):
+    """Gives the checked outputs of rows. ``covers_batch``: those of the whole batch are at hand, or must be made."""
+
+    covers_batch: bool
+
+    def __call__(self, rows: Rows) -> Tensor: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rows:
+    """The ``n`` real rows of one batch: padded copies are gone.
+
+    ``target`` is a tensor ``(N, ...)`` or None; ``groups`` has one plain label per row and attribute; ``ids`` are
+    int64 identities ``(N,)``, equal on any number of processes when ``identified``, else the order of arrival;
+    ``positions`` are places in the data set or None.
+    """
+
+    batch: Any
+    n: int
+    ids: Tensor
+    identified: bool
+    positions: Tensor | None
+    inputs: Any
+    target: Tensor | None
+    groups: dict[str, list[Any]]
+    predict: Outputs = field(repr=False)
+
+    def logits(self) -> Tensor:
+        """Checked outputs: ``(N, C)`` logits or ``(N,)`` single logits, float32, without gradient; computed once."""
+        return self._logits
+
+    @cached_property
+    def _logits(self) -> Tensor:
+        return self.predict(self).detach()
+
+    def only(self, keep: Tensor) -> Rows:
+        """The rows that ``keep`` (bool ``(N,)``) marks, with the outputs that they had."""
+        if bool(keep.all()):
+            return self
+        chosen = torch.nonzero(keep).flatten()
+        return Rows(
+            batch=self.batch,
+            n=len(chosen),
+            ids=self.ids[chosen],
+            identified=self.identified,
+            positions=None if self.positions is None else self.positions[chosen],
+            inputs=_on_device(self.inputs, chosen),
+            target=None if self.target is None else _on_device(self.target, chosen),
+            groups={name: [labels[i] for i in chosen.tolist()] for name, labels in self.groups.items()},
+            predict=_Chosen(self, chosen),
+        )
+
+
+class _Chosen:
+    """The outputs of some rows of a batch: picked from the batch's own, or a forward of those rows alone."""
+
+    def __init__(self, rows: Rows, chosen: Tensor) -> None:
+        self.rows, self.chosen = rows, chosen
+        self.covers_batch = rows.predict.covers_batch
+
+    def __call__(self, rows: Rows) -> Tensor:
+        if self.covers_batch:
+            return cast(Tensor, _on_device(self.rows.logits(), self.chosen))
+        return self.rows.predict(rows)
+
+
+def _on_device(tree: Any, chosen: Tensor) -> Any:
+    return take(tree, chosen.to(tree.device) if isinstance(tree, Tensor) else chosen)
+
+
+def read_rows(
+    batch: Any,
+    fields: BatchFields,
+    *,
+    arrived: int,
+    positions: Tensor | None,
+    size: int | None,
+    predict: Outputs,
+) -> Rows:
+    """Read every field of a batch whose first row is row ``arrived`` of its loader on this rank.
+
+    Raises `FieldError` when a field is missing or fields differ in their number of rows.
+    """
+    inputs = ordinary(select(batch, fields.inputs, "inputs"))
+    n = rows_of(inputs, "inputs")
+    target = None if fields.target is None else _target(select(batch, fields.target, "target"))
+    groups = fields.group_labels(batch, positions, size)
+    ids, identified = _identities(batch, fields, n, arrived, positions)
+    _same_length(n, {"target": target, "row_id": ids, **{f"groups[{k!r}]": v for k, v in groups.items()}})
+    return Rows(
+        batch=batch,
+        n=n,
+        ids=ids,
+        identified=identified,
+        positions=positions,
+        inputs=inputs,
+        target=target,
+        groups=groups,
+        predict=predict,
+    )
+
+
+def _target(value: Any) -> Tensor:
+    target = ordinary(value) if isinstance(value, Tensor) else _as_tensor(value)
+    return target.squeeze(-1) if target.ndim == 2 and target.shape[1] == 1 else target
+
+
+def _as_tensor(value: Any) -> Tensor:
+    try:
+        return torch.as_tensor(value)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise FieldError(f"target is a {type(value).__name__} that makes no tensor: {error}") from error
+
+
+def _identities(batch: Any, fields: BatchFields, n: int, arrived: int, positions: Tensor | None) -> tuple[Tensor, bool]:
+    if fields.row_id is not None:
+        return hash_ids(read_labels(select(batch, fields.row_id, "row_id"), "row_id")), True
+    if positions is not None:
+        return positions, True
+    return torch.arange(arrived, arrived + n), False
+
+
+def _same_length(n: int, others: dict[str, Any]) -> None:
+    for name, values in others.items():
+        if values is not None and len(values) != n:
+            raise FieldError(f"{name} has {len(values)} rows, inputs have {n}")
+
+
+class Sample(Generic[T]):
+    """At most ``k`` rows, those with the smallest hash of (seed, identity): the same on any number of processes."""
+
+    def __init__(self, *, k: int, seed: int = 0) -> None:
+        if k < 1:
+            raise ConfigurationError(f"Sample(k={k}): expected at least one row")
+        self.k, self.seed = k, seed
+        self._kept: list[tuple[int, int, int, T]] = []
+        self._offered = 0
+
+    def offer(self, ids: Tensor, items: Sequence[T] | Tensor | Callable[[int], T]) -> None:
+        """Local: consider rows of int64 identities ``(N,)``; ``items[i]`` or ``items(i)`` is copied if row i stays."""
+        order = mix(ids, self.seed)
+        worst = self._kept[-1][0] if len(self._kept) >= self.k else None
+        chosen = range(len(order)) if worst is None else torch.nonzero(order <= worst).flatten().tolist()
+        for i in chosen:
+            item = items(i) if callable(items) and not isinstance(items, Tensor) else items[i]
+            self._kept.append((int(order[i]), self._offered + i, int(ids[i]), copied(item)))
+        self._offered += len(ids)
+        self._kept.sort(key=lambda row: row[:2])
+        del self._kept[self.k :]
+
+    def settle(self, ranks: Ranks) -> list[tuple[int, T]]:
+        """All ranks: this rank's part of the global sample, as (identity, item) in the order of hashes."""
+        held = ranks.gather([order for order, *_ in self._kept])
+        everywhere = sorted(
+            (order, rank, place) for rank, orders in enumerate(held) for place, order in enumerate(orders)
+        )
+        mine = {place for _, rank, place in everywhere[: self.k] if rank == ranks.rank}
+        return [(row[2], row[3]) for place, row in enumerate(self._kept) if place in mine]
+
+
+def copied(item: Any) -> Any:
+    """Tensors of a row cloned, so that it does not keep its whole batch alive."""
+    if isinstance(item, Tensor):
+        return item.detach().clone()
+    if isinstance(item, dict):
+        return {key: copied(value) for key, value in item.items()}
+    if isinstance(item, (list, tuple)) and not hasattr(item, "_fields"):
+        return type(item)(copied(value) for value in item)
+    return item

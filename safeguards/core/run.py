@@ -1,0 +1,254 @@
+"""The owner: one run per trainer, with its ledger, its id, the order of judging and the one reaction per moment."""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+import warnings
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+import torch
+
+from safeguards.core import ending
+from safeguards.core.ending import Summary
+from safeguards.core.errors import LedgerError, LimitViolated
+from safeguards.core.ledger import Ledger
+from safeguards.core.names import encode
+from safeguards.core.ranks import Ranks, describe
+from safeguards.core.safeguard import Safeguard
+from safeguards.core.verdict import Moment, Outcome, Verdict
+from safeguards.core.watch import Watch
+
+if TYPE_CHECKING:
+    from pytorch_lightning import LightningModule, Trainer
+
+__all__ = ["Run", "Summary", "verdicts"]
+
+STRENGTH = {"record": 0, "stop": 1, "raise": 2}
+_RUNS: WeakKeyDictionary[Any, Run] = WeakKeyDictionary()
+
+
+def verdicts(trainer: Trainer) -> list[Verdict]:
+    """Every verdict of this trainer's safeguards in this process, oldest first; the same on all ranks."""
+    run = _RUNS.get(trainer)
+    return [] if run is None else list(run.verdicts)
+
+
+class Run:
+    """Held weakly by its trainer; holds no trainer and no module itself."""
+
+    def __init__(self, trainer: Trainer) -> None:
+        self.ranks = Ranks.of(trainer)
+        self.run_id = self.ranks.broadcast(f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}")
+        self.safeguards: list[Safeguard] = []
+        self.verdicts: list[Verdict] = []
+        self.ended = "finished"
+        self._root = Path(trainer.default_root_dir)
+        self._watch: Watch | None = None
+        self._started: float | None = None
+        self._told = 0
+        self._open = False
+        self._minima: tuple[Any, Any] | None = None
+        self._ledger_lost = False
+
+    @classmethod
+    def of(cls, trainer: Trainer) -> Run:
+        """The run of this trainer; made on first use, by all ranks together."""
+        if trainer not in _RUNS:
+            _RUNS[trainer] = cls(trainer)
+        return _RUNS[trainer]
+
+    @property
+    def directory(self) -> Path:
+        """Where this run keeps its ledger and reports."""
+        return self._root / "safeguards" / self.run_id
+
+    def adopt(self, run_id: str) -> None:
+        """Go on under the id of the checkpoint that is being resumed."""
+        self.run_id = run_id
+
+    def join(self, safeguard: Safeguard, trainer: Trainer) -> None:
+        """Take in the trainer's safeguards, ahead of every other callback, so that those see this moment's metrics."""
+        self.ranks = Ranks.of(trainer)
+        callbacks: list[Any] = vars(trainer)["callbacks"]
+        self.safeguards = [callback for callback in callbacks if isinstance(callback, Safeguard)]
+        others = [callback for callback in callbacks if not isinstance(callback, Safeguard)]
+        if callbacks[: len(self.safeguards)] != self.safeguards:
+            vars(trainer)["callbacks"] = [*self.safeguards, *others]
+        self._label()
+        self._open, self._watch = True, None
+
+    def _label(self) -> None:
+        taken: dict[str, int] = {}
+        for safeguard in self.safeguards:
+            base = encode(safeguard.name) if safeguard.name != safeguard.topic else safeguard.topic
+            taken[base] = taken.get(base, 0) + 1
+            safeguard.label = base if taken[base] == 1 else f"{base}.{taken[base]}"
+
+    def is_led_by(self, safeguard: Safeguard) -> bool:
+        """Whether this safeguard passes the trainer's hooks on, so that everything happens once."""
+        return bool(self.safeguards) and self.safeguards[0] is safeguard
+
+    def begin(self) -> None:
+        """The clock of the fit starts."""
+        self._started, self.ended = time.perf_counter(), "finished"
+
+    def elapsed(self) -> float:
+        """Seconds since the fit began on this rank; 0 outside a fit."""
+        return 0.0 if self._started is None else time.perf_counter() - self._started
+
+    def open(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
+        """A validation or a test begins. The sanity check judges nothing: its weights are untrained."""
+        self._watch = None
+        watching = [s for s in self.safeguards if s.judges_at == "validation"]
+        if trainer.sanity_checking or not watching:
+            return
+        self._watch = self._new_watch(trainer, module, stage)
+        loaders = trainer.val_dataloaders if stage == "validate" else trainer.test_dataloaders
+        self._watch.over_loaders(watching, loaders)
+
+    def _new_watch(self, trainer: Trainer, module: LightningModule, stage: str) -> Watch:
+        return Watch(
+            trainer=trainer,
+            module=module,
+            ranks=self.ranks,
+            stage=stage,
+            directory=self.directory,
+            fit_seconds=self.elapsed,
+        )
+
+    def before_step(self, module: LightningModule) -> None:
+        """A validation or test step is about to run."""
+        if self._watch is not None:
+            self._watch.before_step()
+
+    def after_step(self, module: LightningModule, outputs: Any, batch: Any, loader: int) -> None:
+        """A validation or test step has run."""
+        if self._watch is not None:
+            self._watch.after_step(outputs, batch, loader)
+
+    def judge(self, trainer: Trainer, module: LightningModule) -> None:
+        """A validation or test is over: every safeguard judges, then all react once."""
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            self._conclude(trainer, watch)
+
+    def judge_epoch(self, trainer: Trainer, module: LightningModule) -> None:
+        """A training epoch is over: safeguards that compare metrics of one epoch judge now."""
+        due = [s for s in self.safeguards if s.judges_at == "train_epoch"]
+        if due:
+            watch = self._new_watch(trainer, module, "train_epoch")
+            watch.over_nothing(due)
+            self._conclude(trainer, watch)
+
+    def _conclude(self, trainer: Trainer, watch: Watch) -> None:
+        reached = watch.conclude()
+        self._keep(reached)
+        self._log(trainer, reached)
+        self._react(trainer, reached, watch.errors)
+
+    def _keep(self, reached: list[Verdict]) -> None:
+        self.verdicts += reached
+        if self.ranks.rank != 0 or not reached:
+            return
+        try:
+            Ledger(self.directory / "verdicts.jsonl").append(reached)
+            self._keep_names()
+        except (LedgerError, OSError) as error:
+            if not self._ledger_lost:
+                warnings.warn(f"verdicts are kept in memory only: {error}", stacklevel=2)
+            self._ledger_lost = True
+
+    def _keep_names(self) -> None:
+        names = {s.label: s.name for s in self.safeguards if s.label != s.name}
+        names |= {
+            encode(loader): loader for v in self.verdicts if (loader := v.moment.loader) and encode(loader) != loader
+        }
+        if names:
+            (self.directory / "names.json").write_text(json.dumps(names, indent=1))
+
+    def _log(self, trainer: Trainer, reached: list[Verdict]) -> None:
+        metrics = {_metric(v): float("nan") if v.value is None else v.value for v in reached}
+        device = trainer.strategy.root_device
+        trainer.callback_metrics.update(
+            {k: torch.tensor(v, dtype=torch.float32, device=device) for k, v in metrics.items()}
+        )
+        step = trainer.fit_loop.epoch_loop._batches_that_stepped
+        for logger in trainer.loggers:
+            logger.log_metrics(metrics, step=step)
+
+    def _react(self, trainer: Trainer, reached: list[Verdict], errors: dict[Safeguard, Exception]) -> None:
+        fatal = [error for safeguard, error in errors.items() if safeguard.on_error == "raise"]
+        asked = [s.reaction_to([v for v in reached if v.safeguard == s.label]) for s in self.safeguards]
+        strength = int(self.ranks.max(max((STRENGTH[reaction] for reaction in asked), default=0)))
+        if fatal:
+            raise fatal[0]
+        failed = [v for v in reached if v.outcome is Outcome.FAIL]
+        if strength == STRENGTH["raise"]:
+            raise LimitViolated(failed)
+        if strength == STRENGTH["stop"] and trainer.state.fn == "fit":
+            self._stop(trainer)
+
+    def _stop(self, trainer: Trainer) -> None:
+        """End at the next step. Lightning heeds ``should_stop`` only once its minima are met, so they are lifted."""
+        loop = trainer.fit_loop
+        if self._minima is None:
+            self._minima = (loop.min_epochs, loop.epoch_loop.min_steps)
+        loop.min_epochs, loop.epoch_loop.min_steps = 0, None
+        trainer.should_stop = True
+        self.ended = "stopped_for_safety"
+
+    def end_of_training(self, trainer: Trainer, module: LightningModule) -> None:
+        """All ranks, while weights and processes are still there: second opinions, last work, and who never judged."""
+        moment = Moment(stage="fit_end", epoch=trainer.current_epoch, step=trainer.global_step)
+        for safeguard in self.safeguards:
+            with safeguard.meter.running():
+                self._keep(ending.second_opinion(safeguard, moment, self.ranks))
+                self._keep(ending.last_work(safeguard, trainer, module, moment, self.ranks))
+        self._keep(ending.silence(self.safeguards, self.verdicts, moment, ending.why_silent(trainer)))
+        self._restore_minima(trainer)
+
+    def _restore_minima(self, trainer: Trainer) -> None:
+        if self._minima is not None:
+            loop = trainer.fit_loop
+            loop.min_epochs, loop.epoch_loop.min_steps = self._minima
+            self._minima = None
+
+    def broken_off(self, trainer: Trainer, exception: BaseException) -> None:
+        """The job ends with an exception: no rank may wait for another any more."""
+        self.ended = "raised" if isinstance(exception, LimitViolated) else "crashed"
+        self._watch = None
+        moment = Moment(stage="exception", epoch=trainer.current_epoch, step=trainer.global_step)
+        why = f"the job ended with {describe(exception)} before the first judgement"
+        self._keep(ending.silence(self.safeguards, self.verdicts, moment, why))
+        self._restore_minima(trainer)
+        self.close(trainer)
+
+    def close(self, trainer: Trainer) -> None:
+        """The stage is over: print what is new and hand the whole to loggers, once, on rank 0."""
+        if not self._open:
+            return
+        self._open, self._watch = False, None
+        stage = str(trainer.state.fn.value if trainer.state.fn else "")
+        moment = Moment(stage=f"{stage}_end", epoch=trainer.current_epoch, step=trainer.global_step)
+        self._keep(ending.silence(self.safeguards, self.verdicts, moment, ending.why_silent(trainer)))
+        if self.ranks.rank == 0:
+            ending.tell(self.verdicts[self._told :], self.directory)
+            ending.publish(trainer, self.summary())
+        self._told, self._started = len(self.verdicts), None
+
+    def summary(self) -> Summary:
+        """The run as loggers get it."""
+        return Summary(run_id=self.run_id, directory=self.directory, verdicts=tuple(self.verdicts), ended=self.ended)
+
+
+def _metric(verdict: Verdict) -> str:
+    """Name of a verdict's metric; those of a test, and of one loader of several, end in that."""
+    parts = ["safeguard", verdict.safeguard, verdict.measure]
+    parts += ["test"] if verdict.moment.stage == "test" else []
+    parts += [encode(verdict.moment.loader)] if verdict.moment.loader else []
+    return "/".join(parts)

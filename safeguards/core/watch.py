@@ -1,0 +1,356 @@
+"""One moment of judgement: rows come in batch by batch, measurements come out, verdicts follow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+from torch.utils._pytree import tree_flatten
+
+from safeguards.core.batch import rows_of, select
+from safeguards.core.errors import FieldError, NotApplicable, RankError
+from safeguards.core.identity import Places, mix
+from safeguards.core.limit import decide
+from safeguards.core.predictions import Capture, StepOutputs, as_logits, forward
+from safeguards.core.ranks import Ranks, describe
+from safeguards.core.rows import Rows, read_rows
+from safeguards.core.safeguard import Safeguard
+from safeguards.core.scene import Loader, Scene
+from safeguards.core.verdict import Cost, Measurement, Moment, Outcome, Verdict, plain
+from safeguards.core.watching import no_trace
+
+if TYPE_CHECKING:
+    from pytorch_lightning import LightningModule, Trainer
+
+__all__ = ["Watch", "loaders_of"]
+
+THINNING_SEED = 0x5AFE
+ENOUGH_TO_DOUBT = 30
+NO_IDENTITY = (
+    "rows have no identity on several processes, so padded copies cannot be told from rows: give BatchFields(row_id=), "
+    "or use a map-style data set with Lightning's own distributed sampler"
+)
+
+
+@dataclass
+class Entry:
+    """What one safeguard has of one loader at this moment."""
+
+    safeguard: Safeguard
+    scene: Scene
+    state: Any = None
+    error: Exception | None = None
+    seen: int = 0
+    cut: tuple[int, int] | None = None
+    keep_below: int | None = None
+    held: list[Rows] = field(default_factory=list)
+    single_logits: int = 0
+    outside_unit: bool = False
+
+
+@dataclass
+class Desk:
+    """One loader of the stage, and how many of its rows this rank has seen."""
+
+    loader: Loader
+    places: Places
+    entries: list[Entry]
+    arrived: int = 0
+
+
+def loaders_of(loaders: Any) -> list[tuple[str | None, Any]]:
+    """The loaders of a stage by name: keys of a dict, positions of a list, None for the only one."""
+    if isinstance(loaders, Mapping) and len(loaders) > 1:
+        return [(str(name), loader) for name, loader in loaders.items()]
+    flat = [loader for loader in tree_flatten(loaders)[0] if loader is not None]
+    return [(None if len(flat) == 1 else str(i), loader) for i, loader in enumerate(flat)]
+
+
+class Watch:
+    """Feeds the safeguards of a run while one stage runs, and turns what they found into verdicts."""
+
+    def __init__(
+        self,
+        *,
+        trainer: Trainer,
+        module: LightningModule,
+        ranks: Ranks,
+        stage: str,
+        directory: Path,
+        fit_seconds: Callable[[], float],
+    ) -> None:
+        self.trainer, self.module, self.ranks, self.stage = trainer, module, ranks, stage
+        self.directory, self.fit_seconds = directory, fit_seconds
+        self.partitioned = is_partitioned(trainer, module)
+        self.desks: list[Desk] = []
+        self.errors: dict[Safeguard, Exception] = {}
+        self._captures: dict[str, Capture | Exception] = {}
+
+    def over_loaders(self, safeguards: Sequence[Safeguard], loaders: Any) -> None:
+        """Take up every loader of the stage."""
+        for name, loader in loaders_of(loaders):
+            places = Places.of(loader, self.ranks)
+            dataset = getattr(loader, "dataset", None)
+            entries = [
+                self._entry(s, Loader(name=name, dataset=dataset, size=places.size, identified=_identified(s, places)))
+                for s in safeguards
+            ]
+            self.desks.append(Desk(loader=entries[0].scene.loader, places=places, entries=entries))
+
+    def over_nothing(self, safeguards: Sequence[Safeguard]) -> None:
+        """Take up a moment without rows, such as the end of a training epoch."""
+        entries = [self._entry(safeguard, Loader()) for safeguard in safeguards]
+        self.desks.append(Desk(loader=Loader(), places=Places(rows=None, copies=None, size=None), entries=entries))
+
+    def _entry(self, safeguard: Safeguard, loader: Loader) -> Entry:
+        moment = Moment(
+            stage=self.stage, epoch=self.trainer.current_epoch, step=self.trainer.global_step, loader=loader.name
+        )
+        scene = Scene(
+            trainer=self.trainer,
+            module=self.module,
+            ranks=self.ranks,
+            moment=moment,
+            loader=loader,
+            look=safeguard.next_look(self.stage, loader.name),
+            directory=self.directory,
+            partitioned=self.partitioned,
+            how=safeguard.how,
+            budget=lambda wanted: self._budget(entry, wanted),
+        )
+        entry = Entry(safeguard=safeguard, scene=scene)
+        self._start(entry)
+        return entry
+
+    def _start(self, entry: Entry) -> None:
+        safeguard = entry.safeguard
+        if safeguard.thins_rows and safeguard.meter.cap is not None and entry.scene.loader.size:
+            size = entry.scene.loader.size
+            entry.keep_below = _share_of_hashes(self._budget(entry, size), size)
+        with safeguard.meter.running(), no_trace(self.module):
+            try:
+                entry.state = safeguard.prepare(entry.scene)
+            except Exception as error:
+                entry.error = error
+
+    def _budget(self, entry: Entry, wanted: int) -> int:
+        granted = entry.safeguard.meter.rows_within(wanted, self.fit_seconds(), self.ranks)
+        entry.cut = (granted, wanted) if granted < wanted else None
+        return granted
+
+    def before_step(self) -> None:
+        """Set the captures that safeguards ask for."""
+        wanted = {e.safeguard.how.outputs_of for desk in self.desks for e in desk.entries}
+        for name in wanted - {None}:
+            try:
+                self._captures[str(name)] = Capture(self.module, str(name))
+            except Exception as error:
+                self._captures[str(name)] = error
+
+    def after_step(self, outputs: Any, batch: Any, loader: int) -> None:
+        """Show one batch to every safeguard."""
+        desk = self.desks[loader]
+        captures, self._captures = self._captures, {}
+        for capture in captures.values():
+            if isinstance(capture, Capture):
+                capture.close()
+        arrived = 0
+        with no_trace(self.module):
+            for entry in desk.entries:
+                with entry.safeguard.meter.running():
+                    arrived = max(arrived, self._show(entry, desk, outputs, batch, captures))
+        desk.arrived += arrived
+
+    def _show(self, entry: Entry, desk: Desk, outputs: Any, batch: Any, captures: Mapping[str, Any]) -> int:
+        fields = entry.safeguard.fields
+        if fields is None or isinstance(entry.error, RankError):
+            return 0
+        n = 0
+        try:
+            n = rows_of(select(batch, fields.inputs, "inputs"), "inputs")
+            source = self._source(entry, outputs, captures, n)
+            if self.partitioned and source.own_forward:
+                rows = self.ranks.together(lambda: self._read(entry, desk, batch, n, source))
+            else:
+                rows = self._read(entry, desk, batch, n, source)
+            self._observe(entry, rows)
+        except Exception as error:
+            entry.error = entry.error or error
+        return n
+
+    def _source(self, entry: Entry, outputs: Any, captures: Mapping[str, Any], n: int) -> StepOutputs:
+        how = entry.safeguard.how
+        capture = captures.get(how.outputs_of) if how.outputs_of is not None else None
+        if isinstance(capture, Exception):
+            raise capture
+
+        def check(raw: Any, rows: int) -> Tensor:
+            logits = as_logits(raw, rows, how.output)
+            if logits.ndim == 1 and how.output is None:
+                entry.single_logits += len(logits)
+                entry.outside_unit |= bool(((logits < 0) | (logits > 1)).any())
+            return logits
+
+        return StepOutputs(
+            step=outputs,
+            capture=capture,
+            batch_rows=n,
+            make=lambda inputs: forward(self.trainer, self.module, inputs, how),
+            check=check,
+            lockstep=self.partitioned,
+        )
+
+    def _read(self, entry: Entry, desk: Desk, batch: Any, n: int, source: StepOutputs) -> Rows:
+        assert entry.safeguard.fields is not None  # noqa: S101 - our own invariant
+        positions, copies = desk.places.slice(desk.arrived, n)
+        if positions is not None and len(positions) != n:
+            raise FieldError(f"the loader gave more rows than its sampler holds ({desk.arrived + n})")
+        rows = read_rows(
+            batch,
+            entry.safeguard.fields,
+            arrived=desk.arrived,
+            positions=positions,
+            size=desk.places.size,
+            predict=source,
+        )
+        keep = ~copies
+        if entry.keep_below is not None:
+            keep &= mix(rows.ids, THINNING_SEED) <= entry.keep_below
+        return rows.only(keep)
+
+    def _observe(self, entry: Entry, rows: Rows) -> None:
+        if self.ranks.world > 1 and rows.identified and rows.positions is None:
+            entry.held.append(rows)
+            if entry.safeguard.how.outputs_of is not None or not getattr(rows.predict, "own_forward", True):
+                rows.logits()
+            return
+        entry.seen += rows.n
+        entry.safeguard.observe(entry.state, rows, entry.scene)
+
+    def conclude(self) -> list[Verdict]:
+        """All ranks together: the verdicts of this moment, in the order of the safeguards."""
+        return [verdict for desk in self.desks for entry in desk.entries for verdict in self._judge(entry)]
+
+    def _judge(self, entry: Entry) -> list[Verdict]:
+        safeguard, found, problem = entry.safeguard, dict[str, Measurement](), None
+        with safeguard.meter.running(), no_trace(self.module):
+            try:
+                found = self._found(entry)
+            except Exception as error:
+                problem = error
+                self.errors[safeguard] = error
+        cost = safeguard.meter.settle(self.fit_seconds(), self.ranks)
+        if problem is not None:
+            return [_error(safeguard, measure, entry, describe(problem), cost) for measure in safeguard.limits]
+        return [
+            _verdict(safeguard, measure, entry, found[measure], cost)
+            for measure in safeguard.limits
+            if measure in found
+        ]
+
+    def _found(self, entry: Entry) -> dict[str, Measurement]:
+        if isinstance(entry.error, RankError):
+            raise entry.error
+        self.ranks.agree(None if entry.error is None else describe(entry.error))
+        safeguard, scene = entry.safeguard, entry.scene
+        if self.ranks.world > 1 and safeguard.needs_identity and not scene.loader.identified:
+            return _too_little(safeguard, NO_IDENTITY)
+        if safeguard.fields is not None and safeguard.needs_identity:
+            self._release(entry)
+            if self.ranks.sum(torch.tensor([entry.seen]))[0] == 0:
+                return _too_little(safeguard, "no rows were seen" + _said(entry.cut))
+            self._doubt(entry)
+        found = self.ranks.together(lambda: dict(safeguard.examine(entry.state, scene)))
+        return self.ranks.broadcast({name: _plain(one, entry.cut) for name, one in found.items()})
+
+    def _release(self, entry: Entry) -> None:
+        """Show the rows that had to wait until copies on other ranks could be told from them."""
+        ids = torch.cat([rows.ids for rows in entry.held]) if entry.held else torch.empty(0, dtype=torch.int64)
+        everywhere = self.ranks.gather(ids.tolist())
+        if not any(everywhere):
+            return
+        before = torch.tensor(sorted({i for ids in everywhere[: self.ranks.rank] for i in ids}), dtype=torch.int64)
+
+        def show() -> None:
+            for rows in entry.held:
+                own = rows.only(~torch.isin(rows.ids, before))
+                entry.seen += own.n
+                entry.safeguard.observe(entry.state, own, entry.scene)
+
+        self.ranks.together(show)
+
+    def _doubt(self, entry: Entry) -> None:
+        """Refuse single outputs that all lie in [0, 1] when nobody said what they are."""
+        rows, outside = self.ranks.sum(torch.tensor([entry.single_logits, int(entry.outside_unit)])).tolist()
+        if rows >= ENOUGH_TO_DOUBT and not outside:
+            raise NotApplicable(
+                f'all {rows} single outputs lie in [0, 1]: say output="probabilities", or output="logits" if they are'
+            )
+
+
+def is_partitioned(trainer: Trainer, module: LightningModule) -> bool:
+    """Whether weights are spread over the ranks (ZeRO-3, FSDP), so that a forward is a collective."""
+    zero3 = any(hasattr(parameter, "ds_id") for parameter in module.parameters())
+    return zero3 or "FSDP" in type(trainer.strategy).__name__
+
+
+def _identified(safeguard: Safeguard, places: Places) -> bool:
+    return places.rows is not None or (safeguard.fields is not None and safeguard.fields.row_id is not None)
+
+
+def _share_of_hashes(granted: int, size: int) -> int | None:
+    if granted >= size:
+        return None
+    return int(-(2**63) + (2**64) * granted / size) if granted else -(2**63)
+
+
+def _too_little(safeguard: Safeguard, why: str) -> dict[str, Measurement]:
+    return {measure: Measurement(value=float("nan"), n=0, insufficient=why) for measure in safeguard.limits}
+
+
+def _plain(found: Measurement, cut: tuple[int, int] | None) -> Measurement:
+    interval = None if found.interval is None else (float(found.interval[0]), float(found.interval[1]))
+    note = "; ".join(part for part in (found.note, _said(cut).lstrip("; ")) if part)
+    return replace(
+        found, value=float(found.value), n=int(found.n), interval=interval, note=note, details=plain(found.details)
+    )
+
+
+def _said(cut: tuple[int, int] | None) -> str:
+    return "" if cut is None else f"; max_share_of_fit allowed {cut[0]} of {cut[1]} rows"
+
+
+def _verdict(safeguard: Safeguard, measure: str, entry: Entry, found: Measurement, cost: Cost) -> Verdict:
+    limit = safeguard.limits[measure]
+    decision = decide(found, limit, on=safeguard.decide_on)
+    return Verdict(
+        safeguard=safeguard.label,
+        measure=measure,
+        outcome=decision.outcome,
+        reason=decision.reason,
+        moment=entry.scene.moment,
+        value=found.value,
+        limit=limit,
+        margin=decision.margin,
+        unit=found.unit,
+        interval=found.interval,
+        n=found.n,
+        details=found.details,
+        cost=cost,
+    )
+
+
+def _error(safeguard: Safeguard, measure: str, entry: Entry, reason: str, cost: Cost) -> Verdict:
+    return Verdict(
+        safeguard=safeguard.label,
+        measure=measure,
+        outcome=Outcome.ERROR,
+        reason=reason,
+        moment=entry.scene.moment,
+        limit=safeguard.limits[measure],
+        cost=cost,
+    )
