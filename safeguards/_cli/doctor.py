@@ -71,9 +71,7 @@ def versions() -> Finding:
 def required() -> list[Requirement]:
     """What safeguards needs on this platform, without any extra."""
     asked = map(Requirement, metadata.requires("safeguards") or [])
-    return [
-        requirement for requirement in asked if not requirement.marker or requirement.marker.evaluate({"extra": ""})
-    ]
+    return [one for one in asked if one.marker is None or one.marker.evaluate({"extra": ""})]
 
 
 def installed(name: str) -> str | None:
