@@ -54,7 +54,7 @@ def read(path: Path) -> tuple[list[Verdict], list[str]]:
             continue
         try:
             verdicts.append(Verdict.from_dict(json.loads(line)))
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
             problems.append(f"{path}:{number}: skipped, {_why(error, last=number == len(lines))}")
     return verdicts, problems
 

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from torch import Tensor
 from torch.utils._pytree import tree_flatten
 
 from safeguards.core.batch import rows_of, select
-from safeguards.core.errors import FieldError, NotApplicable, RankError
+from safeguards.core.errors import FieldError, RankError
 from safeguards.core.identity import Places, mix
-from safeguards.core.limit import decide
+from safeguards.core.judging import Entry, judge
 from safeguards.core.predictions import Capture, StepOutputs, as_logits, forward
-from safeguards.core.ranks import Ranks, describe
+from safeguards.core.ranks import Ranks
 from safeguards.core.rows import Rows, read_rows
 from safeguards.core.safeguard import Safeguard
 from safeguards.core.scene import Loader, Scene
-from safeguards.core.verdict import Cost, Measurement, Moment, Outcome, Verdict, plain
+from safeguards.core.verdict import Moment, Verdict
 from safeguards.core.watching import no_trace
 
 if TYPE_CHECKING:
@@ -29,27 +28,6 @@ if TYPE_CHECKING:
 __all__ = ["Watch", "loaders_of"]
 
 THINNING_SEED = 0x5AFE
-ENOUGH_TO_DOUBT = 30
-NO_IDENTITY = (
-    "rows have no identity on several processes, so padded copies cannot be told from rows: give BatchFields(row_id=), "
-    "or use a map-style data set with Lightning's own distributed sampler"
-)
-
-
-@dataclass
-class Entry:
-    """What one safeguard has of one loader at this moment."""
-
-    safeguard: Safeguard
-    scene: Scene
-    state: Any = None
-    error: Exception | None = None
-    seen: int = 0
-    cut: tuple[int, int] | None = None
-    keep_below: int | None = None
-    held: list[Rows] = field(default_factory=list)
-    single_logits: int = 0
-    outside_unit: bool = False
 
 
 @dataclass
@@ -233,63 +211,10 @@ class Watch:
 
     def conclude(self) -> list[Verdict]:
         """All ranks together: the verdicts of this moment, in the order of the safeguards."""
-        return [verdict for desk in self.desks for entry in desk.entries for verdict in self._judge(entry)]
-
-    def _judge(self, entry: Entry) -> list[Verdict]:
-        safeguard, found, problem = entry.safeguard, dict[str, Measurement](), None
-        with safeguard.meter.running(), no_trace(self.module):
-            try:
-                found = self._found(entry)
-            except Exception as error:
-                problem = error
-                self.errors[safeguard] = error
-        cost = safeguard.meter.settle(self.fit_seconds(), self.ranks)
-        if problem is not None:
-            return [_error(safeguard, measure, entry, describe(problem), cost) for measure in safeguard.limits]
-        return [
-            _verdict(safeguard, measure, entry, found[measure], cost)
-            for measure in safeguard.limits
-            if measure in found
-        ]
-
-    def _found(self, entry: Entry) -> dict[str, Measurement]:
-        if isinstance(entry.error, RankError):
-            raise entry.error
-        self.ranks.agree(None if entry.error is None else describe(entry.error))
-        safeguard, scene = entry.safeguard, entry.scene
-        if self.ranks.world > 1 and safeguard.needs_identity and not scene.loader.identified:
-            return _too_little(safeguard, NO_IDENTITY)
-        if safeguard.fields is not None and safeguard.needs_identity:
-            self._release(entry)
-            if self.ranks.sum(torch.tensor([entry.seen]))[0] == 0:
-                return _too_little(safeguard, "no rows were seen" + _said(entry.cut))
-            self._doubt(entry)
-        found = self.ranks.together(lambda: dict(safeguard.examine(entry.state, scene)))
-        return self.ranks.broadcast({name: _plain(one, entry.cut) for name, one in found.items()})
-
-    def _release(self, entry: Entry) -> None:
-        """Show the rows that had to wait until copies on other ranks could be told from them."""
-        ids = torch.cat([rows.ids for rows in entry.held]) if entry.held else torch.empty(0, dtype=torch.int64)
-        everywhere = self.ranks.gather(ids.tolist())
-        if not any(everywhere):
-            return
-        before = torch.tensor(sorted({i for ids in everywhere[: self.ranks.rank] for i in ids}), dtype=torch.int64)
-
-        def show() -> None:
-            for rows in entry.held:
-                own = rows.only(~torch.isin(rows.ids, before))
-                entry.seen += own.n
-                entry.safeguard.observe(entry.state, own, entry.scene)
-
-        self.ranks.together(show)
-
-    def _doubt(self, entry: Entry) -> None:
-        """Refuse single outputs that all lie in [0, 1] when nobody said what they are."""
-        rows, outside = self.ranks.sum(torch.tensor([entry.single_logits, int(entry.outside_unit)])).tolist()
-        if rows >= ENOUGH_TO_DOUBT and not outside:
-            raise NotApplicable(
-                f'all {rows} single outputs lie in [0, 1]: say output="probabilities", or output="logits" if they are'
-            )
+        entries = [entry for desk in self.desks for entry in desk.entries]
+        reached = [verdict for entry in entries for verdict in judge(entry, self.fit_seconds)]
+        self.errors = {entry.safeguard: entry.error for entry in entries if entry.error is not None}
+        return reached
 
 
 def is_partitioned(trainer: Trainer, module: LightningModule) -> bool:
@@ -306,51 +231,3 @@ def _share_of_hashes(granted: int, size: int) -> int | None:
     if granted >= size:
         return None
     return int(-(2**63) + (2**64) * granted / size) if granted else -(2**63)
-
-
-def _too_little(safeguard: Safeguard, why: str) -> dict[str, Measurement]:
-    return {measure: Measurement(value=float("nan"), n=0, insufficient=why) for measure in safeguard.limits}
-
-
-def _plain(found: Measurement, cut: tuple[int, int] | None) -> Measurement:
-    interval = None if found.interval is None else (float(found.interval[0]), float(found.interval[1]))
-    note = "; ".join(part for part in (found.note, _said(cut).lstrip("; ")) if part)
-    return replace(
-        found, value=float(found.value), n=int(found.n), interval=interval, note=note, details=plain(found.details)
-    )
-
-
-def _said(cut: tuple[int, int] | None) -> str:
-    return "" if cut is None else f"; max_share_of_fit allowed {cut[0]} of {cut[1]} rows"
-
-
-def _verdict(safeguard: Safeguard, measure: str, entry: Entry, found: Measurement, cost: Cost) -> Verdict:
-    limit = safeguard.limits[measure]
-    decision = decide(found, limit, on=safeguard.decide_on)
-    return Verdict(
-        safeguard=safeguard.label,
-        measure=measure,
-        outcome=decision.outcome,
-        reason=decision.reason,
-        moment=entry.scene.moment,
-        value=found.value,
-        limit=limit,
-        margin=decision.margin,
-        unit=found.unit,
-        interval=found.interval,
-        n=found.n,
-        details=found.details,
-        cost=cost,
-    )
-
-
-def _error(safeguard: Safeguard, measure: str, entry: Entry, reason: str, cost: Cost) -> Verdict:
-    return Verdict(
-        safeguard=safeguard.label,
-        measure=measure,
-        outcome=Outcome.ERROR,
-        reason=reason,
-        moment=entry.scene.moment,
-        limit=safeguard.limits[measure],
-        cost=cost,
-    )
