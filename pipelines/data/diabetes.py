@@ -48,7 +48,7 @@ class DiabetesStudy(TabularData):
         )
 
     def read(self) -> pd.DataFrame:
-        from sklearn.datasets import load_diabetes  # type: ignore[import-untyped]
+        from sklearn.datasets import load_diabetes
 
         table: pd.DataFrame = load_diabetes(as_frame=True, scaled=False).frame
         after_a_year = table.pop("target")

@@ -31,7 +31,7 @@ class Digits(RowData):
         self.seed = seed
 
     def build(self) -> tuple[dict[Split, Rows], dict[Split, pd.DataFrame]]:
-        from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+        from sklearn.datasets import load_digits
 
         source = load_digits(as_frame=True)
         frame: pd.DataFrame = source.frame.rename_axis("row").rename(columns={"target": "digit"})

@@ -25,8 +25,8 @@ class TabularData(RowData):
     sorted). ``sensitive`` names the attributes that fairness looks at: null takes the column as it is, a list of edges
     cuts a number into bands, under the batch key ``<column>_group``. ``inputs`` are the number and category columns
     that the model sees (default: all but the target). ``row_id`` names the column that identifies a row (default: its
-    place in the file); its hash decides which split the row is in. With ``split_column`` the table says that itself, and
-    only a split "validation" that it lacks is taken from its training rows. Words of ``missing`` are gaps in a CSV.
+    place in the file); its hash decides which split the row is in. With ``split_column`` the table says that itself,
+    and only a split "validation" that it lacks is taken from its training rows. Words of ``missing`` are gaps in a CSV.
 
     Raises ``ValueError`` in one line for an argument that does not fit the table.
     """

@@ -1,0 +1,64 @@
+"""Train any LightningModule on any LightningDataModule with any safeguards.
+
+    python -m pipelines.train fit --config conf/train.yaml
+    python -m pipelines.train fit --config conf/train.yaml --config conf/strategy/cpu2.yaml
+    python -m pipelines.train fit --config conf/train.yaml --trainer.callbacks+=conf/safeguards/fairness.yaml
+
+A later ``--config`` goes over an earlier one. Exit codes: 0 the job ran, whatever the verdicts; 1 it broke; 2 the
+configuration is wrong; 3 a safeguard with ``reaction: raise`` ended it.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any, NoReturn
+
+from pytorch_lightning import LightningDataModule, LightningModule
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+
+from pipelines.typos import one_line
+
+__all__ = ["main"]
+
+WRONG_CONFIGURATION = 2
+
+
+class _Parser(LightningArgumentParser):
+    """Says what is wrong in one line, and takes no abbreviated key for a whole one."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, allow_abbrev=False, **kwargs)
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if not self.exit_on_error:  # a parser inside the parser: the outer one tells it
+            super().error(message, ex)
+        print(f"error: {one_line(message)}", file=sys.stderr)
+        raise SystemExit(WRONG_CONFIGURATION) from ex
+
+
+class _Command(LightningCLI):
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """A module that asks for the number of ``features`` gets it from data that know it."""
+        parser.link_arguments("data", "model.init_args.features", compute_fn=_features, apply_on="instantiate")
+
+
+def _features(data: Any) -> Any:
+    return getattr(data, "features", None)
+
+
+def main(args: list[str] | None = None, *, run: bool = True) -> LightningCLI:
+    """Parse ``args`` (default: the command line), build and run; with ``run=False`` only build."""
+    return _Command(
+        LightningModule,
+        LightningDataModule,
+        subclass_mode_model=True,
+        subclass_mode_data=True,
+        parser_class=_Parser,
+        save_config_callback=None,
+        args=args,
+        run=run,
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,106 @@
+"""A configuration that does not parse, told in one line with the nearest name that would have been right.
+
+The parser's own messages run over fifteen lines and the usage over seventy more. No promise fixes the wording that is
+read here: a message of another form is folded into one line as it stands.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+from importlib import import_module
+
+from jsonargparse import ArgumentParser
+from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
+from pytorch_lightning.cli import LightningArgumentParser
+
+__all__ = ["one_line"]
+
+TOP_LEVEL = ("trainer", "seed_everything", "ckpt_path", "optimizer", "lr_scheduler", "config")
+MODULES = tuple(f"{place}{part}" for place in ("model", "data") for part in ("", ".class_path", ".init_args"))
+FOLDED_LENGTH = 300  # characters of a message that has no other form: enough for the key and what is wrong
+
+
+def one_line(message: str) -> str:
+    """The key, what is wrong with it, and the nearest valid name."""
+    for pattern, explain in _FORMS:
+        found = re.search(pattern, message)
+        if found:
+            return _key(message) + explain(found)
+    return _fold(message)
+
+
+def _key(message: str) -> str:
+    found = re.search(r'Parser key "([^"]+)"', message)
+    return f"{found[1]}: " if found else ""
+
+
+def _option_of_class(found: re.Match[str]) -> str:
+    path, wrong = found["path"], found["wrong"]
+    return f"{path.rpartition('.')[2]} has no option {wrong!r}{_nearest(wrong, _options_of(path))}"
+
+
+def _key_of_config(found: re.Match[str]) -> str:
+    wrong = found["wrong"].partition("=")[0]
+    return f"there is no key {wrong!r}{_nearest(wrong, _known_keys())}"
+
+
+def _name_in_module(found: re.Match[str]) -> str:
+    module, wrong = found["path"], found["wrong"]
+    names = [name for name in dir(import_module(module)) if not name.startswith("_")]
+    return f"{module} has no {wrong!r}{_nearest(wrong, names)}"
+
+
+def _short_name(found: re.Match[str]) -> str:
+    wrong = found["wrong"]
+    return f"there is no class {wrong!r}{_nearest(wrong, _class_names())}"
+
+
+def _missing_file(found: re.Match[str]) -> str:
+    return f"there is no file {found['wrong']}"
+
+
+def _value(found: re.Match[str]) -> str:
+    wanted = re.findall(r"Expected a <class '([^']+)'>", found[0])
+    return f"expected {' or '.join(dict.fromkeys(wanted)).replace('NoneType', 'null')}, not {found['value']}"
+
+
+_FORMS: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
+    (r"class_path '(?P<path>[^']+)':\s+Option '(?P<wrong>[^']+)' is not accepted", _option_of_class),
+    (r"does not accept option '(?P<wrong>[^']+)'", _key_of_config),
+    (r"Expected a path but (?P<wrong>\S*(?:/|\.ya?ml)\S*) either not accessible", _missing_file),
+    (r"unrecognized arguments: --(?P<wrong>\S+)", _key_of_config),
+    (r"module '(?P<path>[^']+)' has no attribute '(?P<wrong>[^']+)'", _name_in_module),
+    (r"(?:Expected a dot import path string|Unexpected import path format): (?P<wrong>\w+)\n", _short_name),
+    (r"Expected a <class '[^']+'>(?s:.*)Given value: (?P<value>.*)", _value),
+)
+
+
+def _nearest(wrong: str, names: Iterable[str]) -> str:
+    close = get_close_matches(wrong, sorted(set(names)), n=1, cutoff=0.5)
+    return f"; did you mean {close[0]!r}?" if close else f"; it may be {', '.join(sorted(set(names)))}"
+
+
+def _options_of(path: str) -> list[str]:
+    module, _, name = path.rpartition(".")
+    added = ArgumentParser().add_class_arguments(getattr(import_module(module), name), "it", fail_untyped=False)
+    return [option.removeprefix("it.") for option in added]
+
+
+def _known_keys() -> list[str]:
+    return [*TOP_LEVEL, *MODULES, *LightningArgumentParser().add_lightning_class_args(Trainer, "trainer")]
+
+
+def _class_names() -> list[str]:
+    found: list[str] = []
+    waiting: list[type] = [Callback, LightningModule, LightningDataModule]
+    while waiting:
+        kind = waiting.pop()
+        found.append(kind.__name__)
+        waiting.extend(kind.__subclasses__())
+    return [name for name in found if not name.startswith("_")]
+
+
+def _fold(message: str) -> str:
+    return " ".join(message.split())[:FOLDED_LENGTH]

@@ -1,0 +1,120 @@
+import pandas as pd
+import pytest
+import torch
+
+from pipelines.data import TabularData
+
+SCHEMA = {"age": "number", "sex": "category", "seen": "datetime", "note": "text", "ill": "category"}
+
+
+@pytest.fixture
+def table():
+    rows = range(300)
+    return pd.DataFrame(
+        {
+            "patient": [f"p{row}" for row in rows],
+            "age": [20 + row % 60 for row in rows],
+            "sex": ["f" if row % 3 else "m" for row in rows],
+            "seen": pd.date_range("2020-01-01", periods=300),
+            "note": [f"seen {row} times" for row in rows],
+            "ill": ["yes" if row % 4 == 0 else "no" for row in rows],
+            "unused": 1,
+        }
+    )
+
+
+@pytest.fixture
+def build(tmp_path, table):
+    def make(frame=table, **options):
+        frame.to_parquet(tmp_path / "t.parquet")
+        return TabularData(
+            path=str(tmp_path / "t.parquet"), **{"schema": SCHEMA, "target": "ill", "row_id": "patient"} | options
+        )
+
+    return make
+
+
+def test_a_batch_holds_what_safeguards_read(build):
+    data = build(sensitive={"sex": None, "age": [50]}, batch_size=8)
+    data.setup("fit")
+    batch = next(iter(data.val_dataloader()))
+    assert set(batch) == {"inputs", "target", "row_id", "sex", "age_group"}
+    assert (batch["inputs"].dtype, batch["target"].dtype, batch["row_id"].dtype) == (
+        torch.float32,
+        torch.int64,
+        torch.int64,
+    )
+    assert batch["inputs"].shape == (8, 3)
+    assert set(batch["sex"]) <= {"f", "m"}
+    assert set(batch["age_group"]) <= {"under 50", "50 and over"}
+
+
+def test_rows_and_frame_are_the_same_rows_in_the_same_order(build, table):
+    data = build(sensitive={"sex": None})
+    source = table.set_index("patient")
+    for split in ("train", "validation", "test"):
+        frame, rows = data.frame(split), data.rows(split)
+        assert rows.groups["sex"] == source.loc[frame.index, "sex"].tolist()
+        assert rows.target.tolist() == (source.loc[frame.index, "ill"] == "yes").astype(int).tolist()
+        assert list(frame.columns) == list(SCHEMA)
+    assert data.frame("train")["seen"].dtype.kind == "M"
+    assert data.frame("train")["note"].iloc[0].startswith("seen ")
+    assert sum(len(data.rows(split)) for split in ("train", "validation", "test")) == 300
+
+
+def test_a_row_stays_in_its_split_when_the_file_grows_and_is_sorted(build, table):
+    before = {split: set(build().frame(split).index) for split in ("train", "validation", "test")}
+    grown = pd.concat([table.assign(patient=lambda t: "new " + t["patient"]), table]).sample(frac=1, random_state=0)
+    after = build(grown)
+    assert all(members <= set(after.frame(split).index) for split, members in before.items())
+
+
+def test_scaling_and_encoding_know_the_training_rows_only(build, table):
+    before = build()
+    held_out = table["patient"].isin(before.frame("validation").index)
+    moved = table.assign(
+        age=table["age"].where(~held_out, 10_000), sex=table["sex"].where(~held_out, "never seen in training")
+    )
+    after = build(moved)
+    assert torch.equal(before.rows("train").inputs, after.rows("train").inputs)
+    assert after.feature_names == before.feature_names == ("age", "sex=f", "sex=m")
+    assert after.rows("validation").inputs[:, 1:].sum() == 0
+
+
+def test_a_table_may_name_its_own_splits(build, table):
+    table["part"] = ["test" if row >= 200 else "train" for row in range(300)]
+    data = build(table, split_column="part", validation_share=0.25)
+    assert len(data.rows("test")) == 100
+    assert 30 <= len(data.rows("validation")) <= 70
+    table.loc[:9, "part"] = "validation"
+    assert len(build(table, split_column="part").rows("validation")) == 10
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"target": "il"}, "column 'il' is not in the schema"),
+        ({"sensitive": {"race": None}}, "column 'race' is not in the schema"),
+        ({"inputs": ["note"]}, "expected number or category columns"),
+        ({"inputs": ["ill"]}, "other than the target"),
+        ({"row_id": "id"}, "row_id='id'"),
+        ({"split_column": "part"}, "split_column='part'"),
+        ({"target_values": ["yes"]}, "target 'ill' holds 'no'"),
+        ({"batch_size": 0}, "batch_size=0"),
+    ],
+)
+def test_an_argument_that_does_not_fit_is_told_in_one_line(build, options, words):
+    with pytest.raises(ValueError, match=words) as caught:
+        build(**options).setup()
+    assert "\n" not in str(caught.value)
+
+
+def test_a_row_without_an_id_is_refused(build, table):
+    table.loc[3, "patient"] = None
+    with pytest.raises(ValueError, match="1 rows have none"):
+        build(table).setup()
+
+
+def test_an_unknown_split_is_refused(build):
+    with pytest.raises(ValueError, match="expected one of train, validation, test"):
+        build().frame("val")

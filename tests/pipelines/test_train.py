@@ -1,0 +1,87 @@
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.train import main
+
+BORING = "pytorch_lightning.demos.boring_classes"
+PLAIN = {
+    "model": {"class_path": "TabularNet", "init_args": {"width": 4}},
+    "data": {"class_path": "DiabetesStudy"},
+    "trainer": {
+        "accelerator": "cpu",
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "limit_train_batches": 2,
+        "max_epochs": 1,
+    },
+}
+
+
+@pytest.fixture(autouse=True)
+def bare_command_line(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["train"])
+
+
+@pytest.fixture
+def config(tmp_path):
+    def write(name="train.yaml", **keys):
+        path = Path(tmp_path, name)
+        path.write_text(yaml.safe_dump(keys))
+        return f"--config={path}"
+
+    return write
+
+
+def test_the_model_learns_the_number_of_features_from_the_data(config):
+    trained = main(["fit", config(**PLAIN)])
+    assert trained.model.network[0].in_features == trained.datamodule.features == 11
+    assert trained.trainer.global_step == 2
+
+
+def test_modules_of_any_origin_train(config):
+    whole = PLAIN | {
+        "model": {"class_path": f"{BORING}.BoringModel"},
+        "data": {"class_path": f"{BORING}.BoringDataModule"},
+    }
+    assert main(["fit", config(**whole)]).trainer.global_step == 2
+
+
+def test_a_later_config_goes_over_an_earlier_one(config):
+    over = config("over.yaml", trainer={"limit_train_batches": 3})
+    assert main(["fit", config(**PLAIN), over]).trainer.global_step == 3
+
+
+def test_a_callback_of_a_file_is_added_to_those_there_are(config, tmp_path):
+    stop = {"class_path": "EarlyStopping", "init_args": {"monitor": "val_loss"}}
+    config("more.yaml", class_path="ModelSummary", init_args={"max_depth": 2})
+    with_stop = PLAIN | {"trainer": PLAIN["trainer"] | {"callbacks": [stop]}}
+    trained = main(["fit", config(**with_stop), f"--trainer.callbacks+={tmp_path / 'more.yaml'}"])
+    assert {"EarlyStopping", "ModelSummary"} <= {type(callback).__name__ for callback in trained.trainer.callbacks}
+
+
+@pytest.mark.parametrize(
+    ("keys", "said"),
+    [
+        ({"model": {"init_args": {"widht": 3}}}, "model: TabularNet has no option 'widht'; did you mean 'width'?"),
+        ({"model": {"class_path": "TabularNt"}}, "model: there is no class 'TabularNt'; did you mean 'TabularNet'?"),
+        ({"data": {"init_args": {"sed": 3}}}, "data: DiabetesStudy has no option 'sed'; did you mean 'seed'?"),
+        ({"trainer": {"max_epoch": 3}}, "there is no key 'trainer.max_epoch'; did you mean 'trainer.max_epochs'?"),
+        ({"trainer": {"max_epochs": "many"}}, "trainer.max_epochs: expected int or null, not many"),
+    ],
+)
+def test_a_typo_gives_one_line_with_the_nearest_key(config, capsys, keys, said):
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", config(**PLAIN), config("typo.yaml", **keys)])
+    assert stopped.value.code == 2
+    assert capsys.readouterr().err == f"error: {said}\n"
+
+
+def test_an_abbreviation_is_no_key(config, capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", config(**PLAIN), "--trainer.max_epoch=3"])
+    assert "did you mean 'trainer.max_epochs'?" in capsys.readouterr().err

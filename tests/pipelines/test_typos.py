@@ -1,0 +1,41 @@
+import pytest
+
+from pipelines.typos import one_line
+
+CLASS_OPTION = """Parser key "trainer.callbacks":
+  Does not validate against any of the Union subtypes
+  Errors:
+    - Problem with given class_path 'pytorch_lightning.callbacks.EarlyStopping':
+        Option 'monitr' is not accepted
+    - Expected a <class 'NoneType'>
+  Given value type: <class 'list'>
+  Given value: []"""
+
+
+def test_a_wrong_option_of_a_class():
+    assert one_line(CLASS_OPTION) == "trainer.callbacks: EarlyStopping has no option 'monitr'; did you mean 'monitor'?"
+
+
+def test_nothing_near_lists_what_there_is():
+    said = one_line(CLASS_OPTION.replace("monitr", "zzz"))
+    assert said.startswith("trainer.callbacks: EarlyStopping has no option 'zzz'; it may be check_finite, check_on_")
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("Subcommand 'fit' does not accept option 'trainer.max_epoch'", "did you mean 'trainer.max_epochs'?"),
+        ("unrecognized arguments: --modle.class_path=x", "did you mean 'model.class_path'?"),
+        ("Expected a dot import path string: EarlyStoping\n", "did you mean 'EarlyStopping'?"),
+        ("Expected a path but conf/none.yaml either not accessible", "there is no file conf/none.yaml"),
+        ("module 'pipelines.models' has no attribute 'TabularNt'", "did you mean 'TabularNet'?"),
+        ("Expected a <class 'int'>\nExpected a <class 'NoneType'>\nGiven value: many", "int or null, not many"),
+    ],
+)
+def test_each_form_is_one_line_with_its_remedy(message, said):
+    assert said in one_line(message)
+
+
+def test_a_message_of_another_form_is_folded_and_short():
+    assert one_line("quite\n  another:\n thing") == "quite another: thing"
+    assert len(one_line("x" * 10_000)) == 300
