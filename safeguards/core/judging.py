@@ -1,0 +1,156 @@
+"""From what one safeguard saw of one loader to its verdicts: the five steps that keep all ranks together.
+
+Local work in a try; one agreement on whether it went well; if not, the texts of the failures on all ranks; only then
+collectives; the same verdict everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+
+from safeguards.core.errors import NotApplicable, RankError
+from safeguards.core.limit import decide
+from safeguards.core.ranks import describe
+from safeguards.core.rows import Rows
+from safeguards.core.safeguard import Safeguard
+from safeguards.core.scene import Scene
+from safeguards.core.verdict import Cost, Measurement, Outcome, Verdict, plain
+from safeguards.core.watching import no_trace
+
+__all__ = ["Entry", "judge"]
+
+ENOUGH_TO_DOUBT = 30
+NO_IDENTITY = (
+    "rows have no identity on several processes, so padded copies cannot be told from rows: give BatchFields(row_id=), "
+    "or use a map-style data set with Lightning's own distributed sampler"
+)
+
+
+@dataclass
+class Entry:
+    """What one safeguard has of one loader at this moment."""
+
+    safeguard: Safeguard
+    scene: Scene
+    state: Any = None
+    error: Exception | None = None
+    seen: int = 0
+    cut: tuple[int, int] | None = None
+    keep_below: int | None = None
+    held: list[Rows] = field(default_factory=list)
+    single_logits: int = 0
+    outside_unit: bool = False
+
+
+def judge(entry: Entry, fit_seconds: Callable[[], float]) -> list[Verdict]:
+    """All ranks together: a verdict per limit that was measured; ERROR for every limit when something failed."""
+    safeguard, scene = entry.safeguard, entry.scene
+    found: dict[str, Measurement] = {}
+    with safeguard.meter.running(), no_trace(scene.module):
+        try:
+            found, entry.error = _found(entry), None
+        except Exception as error:
+            entry.error = error
+    cost = safeguard.meter.settle(fit_seconds(), scene.ranks)
+    if entry.error is not None:
+        return [_error(safeguard, measure, entry, describe(entry.error), cost) for measure in safeguard.limits]
+    return [
+        _verdict(safeguard, measure, entry, found[measure], cost) for measure in safeguard.limits if measure in found
+    ]
+
+
+def _found(entry: Entry) -> dict[str, Measurement]:
+    if isinstance(entry.error, RankError):
+        raise entry.error
+    safeguard, scene, ranks = entry.safeguard, entry.scene, entry.scene.ranks
+    ranks.agree(None if entry.error is None else describe(entry.error))
+    if ranks.world > 1 and safeguard.needs_identity and not scene.loader.identified:
+        return _too_little(safeguard, NO_IDENTITY)
+    if safeguard.fields is not None and safeguard.needs_identity:
+        _release(entry)
+        if ranks.sum(torch.tensor([entry.seen]))[0] == 0:
+            return _too_little(safeguard, "no rows were seen" + _said(entry.cut))
+        _doubt(entry)
+    found = ranks.together(lambda: dict(safeguard.examine(entry.state, scene)))
+    return ranks.broadcast({name: _plain(one, entry.cut) for name, one in found.items()})
+
+
+def _release(entry: Entry) -> None:
+    """Show the rows that had to wait until copies on other ranks could be told from them."""
+    ranks = entry.scene.ranks
+    ids = torch.cat([rows.ids for rows in entry.held]) if entry.held else torch.empty(0, dtype=torch.int64)
+    everywhere = ranks.gather(ids.tolist())
+    if not any(everywhere):
+        return
+    before = torch.tensor(sorted({i for ids in everywhere[: ranks.rank] for i in ids}), dtype=torch.int64)
+
+    def show() -> None:
+        for rows in entry.held:
+            own = rows.only(~torch.isin(rows.ids, before))
+            entry.seen += own.n
+            entry.safeguard.observe(entry.state, own, entry.scene)
+
+    ranks.together(show)
+
+
+def _doubt(entry: Entry) -> None:
+    """Refuse single outputs that all lie in [0, 1] when nobody said what they are."""
+    ranks = entry.scene.ranks
+    rows, outside = ranks.sum(torch.tensor([entry.single_logits, int(entry.outside_unit)])).tolist()
+    if rows >= ENOUGH_TO_DOUBT and not outside:
+        raise NotApplicable(
+            f'all {rows} single outputs lie in [0, 1]: say output="probabilities", or output="logits" if they are'
+        )
+
+
+def _too_little(safeguard: Safeguard, why: str) -> dict[str, Measurement]:
+    return {measure: Measurement(value=float("nan"), n=0, insufficient=why) for measure in safeguard.limits}
+
+
+def _plain(found: Measurement, cut: tuple[int, int] | None) -> Measurement:
+    interval = None if found.interval is None else (float(found.interval[0]), float(found.interval[1]))
+    note = "; ".join(part for part in (found.note, _said(cut).lstrip("; ")) if part)
+    return replace(
+        found, value=float(found.value), n=int(found.n), interval=interval, note=note, details=plain(found.details)
+    )
+
+
+def _said(cut: tuple[int, int] | None) -> str:
+    return "" if cut is None else f"; max_share_of_fit allowed {cut[0]} of {cut[1]} rows"
+
+
+def _verdict(safeguard: Safeguard, measure: str, entry: Entry, found: Measurement, cost: Cost) -> Verdict:
+    limit = safeguard.limits[measure]
+    decision = decide(found, limit, on=safeguard.decide_on)
+    return Verdict(
+        safeguard=safeguard.label,
+        measure=measure,
+        outcome=decision.outcome,
+        reason=decision.reason,
+        moment=entry.scene.moment,
+        value=None if found.insufficient and math.isnan(found.value) else found.value,
+        limit=limit,
+        margin=decision.margin,
+        unit=found.unit,
+        interval=found.interval,
+        n=found.n,
+        details=found.details,
+        cost=cost,
+    )
+
+
+def _error(safeguard: Safeguard, measure: str, entry: Entry, reason: str, cost: Cost) -> Verdict:
+    return Verdict(
+        safeguard=safeguard.label,
+        measure=measure,
+        outcome=Outcome.ERROR,
+        reason=reason,
+        moment=entry.scene.moment,
+        limit=safeguard.limits[measure],
+        cost=cost,
+    )
