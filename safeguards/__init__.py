@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from safeguards import _telemetry as _telemetry
 from safeguards.core.batch import BatchFields
 from safeguards.core.errors import SafeguardError
 from safeguards.core.limit import Limit

@@ -51,7 +51,7 @@ def test_quiet_prints_only_what_does_not_admit(tmp_path: Path, capsys: pytest.Ca
     assert capsys.readouterr().out == ""
 
 
-@pytest.mark.parametrize("damage", ["{torn", "not json\n", '{"safeguard": "a"}\n', "[1]\n"])
+@pytest.mark.parametrize("damage", ["{torn", "not json\n", '{"safeguard": "a"}\n', "[1]\n", "[" * 100_000])
 def test_a_damaged_ledger_is_no_clean_bill(damage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = ledger(tmp_path, verdict(Outcome.PASS))
     with path.open("a") as file:

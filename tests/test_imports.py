@@ -1,0 +1,70 @@
+"""`import safeguards` is light, and every library is asked not to report home; each case in a process of its own."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import safeguards
+
+ROOT = Path(__file__).resolve().parents[1]
+HEAVY = ("mlflow", "evidently", "art", "fairlearn", "deepspeed", "optuna")
+COSTLY = ("pandas", "scipy", "sklearn", "matplotlib", "statsmodels")
+
+BARE = ("PATH", "HOME", "LANG")
+"""Nothing that switches telemetry off already, as a variable of continuous integration or of pytest would."""
+
+
+def answer(code: str, **environment: str) -> object:
+    """What ``code`` leaves in ``answer``, run by a fresh interpreter."""
+    said = subprocess.run(
+        [sys.executable, "-c", f"import json, os, sys\n{code}\nprint(json.dumps(answer))"],
+        cwd=ROOT,
+        env={key: os.environ[key] for key in BARE if key in os.environ} | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=True,
+    )
+    return json.loads(said.stdout.splitlines()[-1])
+
+
+def test_importing_safeguards_loads_nothing_heavy_that_lightning_did_not() -> None:
+    before, after = answer(
+        "import pytorch_lightning\nbefore = sorted(sys.modules)\n"
+        "import safeguards\nanswer = before, sorted(sys.modules)"
+    )
+    added = {name.partition(".")[0] for name in after} - {name.partition(".")[0] for name in before}
+    assert "safeguards" in added
+    assert added.isdisjoint({*HEAVY, *COSTLY, "lightning"})
+    assert not set(HEAVY) & set(after)
+
+
+@pytest.mark.parametrize("name", safeguards.__all__)
+def test_a_public_name_loads_nothing_heavy(name: str, heavy_after_each_name: dict[str, list[str]]) -> None:
+    assert heavy_after_each_name[name] == []
+
+
+@pytest.fixture(scope="module")
+def heavy_after_each_name() -> object:
+    return answer(
+        f"import safeguards\nanswer = {{}}\nfor name in safeguards.__all__:\n"
+        f"    getattr(safeguards, name)\n    answer[name] = sorted(set({HEAVY!r}) & set(sys.modules))"
+    )
+
+
+def test_telemetry_is_off_unless_the_user_says_otherwise() -> None:
+    asked = "import safeguards\nanswer = os.environ['DO_NOT_TRACK'], os.environ['MLFLOW_DISABLE_TELEMETRY']"
+    assert answer(asked) == ["true", "true"]
+    assert answer(asked, DO_NOT_TRACK="false", MLFLOW_DISABLE_TELEMETRY="false") == ["false", "false"]
+
+
+def test_mlflow_agrees_that_its_telemetry_is_off() -> None:
+    code = (
+        "import safeguards\nfrom mlflow.telemetry.utils import is_telemetry_disabled\nanswer = is_telemetry_disabled()"
+    )
+    assert answer(code) is True
