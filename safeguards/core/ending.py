@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from safeguards.core.safeguard import Safeguard
 
-__all__ = ["Summary", "last_work", "publish", "second_opinion", "silence", "tell", "why_silent"]
+__all__ = ["Summary", "announce", "last_work", "publish", "second_opinion", "silence", "tell", "why_silent"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,13 +101,23 @@ def tell(verdicts: Sequence[Verdict], directory: Path) -> None:
         print(f"\n{table(verdicts)}\n\nsafeguards: {overall(verdicts)}; all verdicts: {directory / 'verdicts.jsonl'}")
 
 
+def announce(trainer: Trainer, run_id: str) -> None:
+    """Tell every logger and callback that has ``begin_safeguards(run_id)`` under which id training begins."""
+    _hand(trainer, "begin_safeguards", run_id)
+
+
 def publish(trainer: Trainer, summary: Summary) -> None:
-    """Hand the run to every logger and callback that asks for it; their failure loses nothing and ends nothing."""
+    """Hand the run to every logger and callback that has ``publish_safeguards(summary)``."""
+    _hand(trainer, "publish_safeguards", summary)
+
+
+def _hand(trainer: Trainer, method: str, what: object) -> None:
+    """Their failure loses nothing and ends nothing."""
     for target in [*trainer.loggers, *vars(trainer)["callbacks"]]:
-        take = getattr(target, "publish_safeguards", None)
+        take = getattr(target, method, None)
         if take is None:
             continue
         try:
-            take(summary)
+            take(what)
         except Exception as error:
-            warnings.warn(f"{type(target).__name__} could not publish the verdicts: {describe(error)}", stacklevel=2)
+            warnings.warn(f"{type(target).__name__}.{method} failed: {describe(error)}", stacklevel=2)

@@ -97,6 +97,11 @@ class Run:
         """The clock of the fit starts."""
         self._started, self.ended = time.perf_counter(), "finished"
 
+    def announce(self, trainer: Trainer) -> None:
+        """Training begins, and a checkpoint to resume has been read: the run id is settled."""
+        if self.ranks.rank == 0:
+            ending.announce(trainer, self.run_id)
+
     def elapsed(self) -> float:
         """Seconds since the fit began on this rank; 0 outside a fit."""
         return 0.0 if self._started is None else time.perf_counter() - self._started

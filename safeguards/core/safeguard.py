@@ -173,6 +173,10 @@ class Safeguard(Callback):
         if run := self._leads():
             run.begin()
 
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if run := self._leads():
+            run.announce(trainer)
+
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if run := self._leads():
             run.open(trainer, pl_module, "validate")

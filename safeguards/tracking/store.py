@@ -1,0 +1,168 @@
+"""The tracking store before the first run: which one, is it there, does it have its tables."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import urlsplit
+
+from safeguards.core.errors import ConfigurationError
+from safeguards.tracking.names import cut, key
+from safeguards.tracking.redact import known_secrets, redact
+
+__all__ = ["DEFAULT_URI", "alone", "artifact_folder", "check", "environment", "resolve", "said", "set_defaults"]
+
+DEFAULT_URI = "sqlite:///mlflow.db"
+# MLflow's own defaults hold a training step for eight minutes when the server is gone.
+DEFAULTS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+}
+# Before training nothing is lost yet: one retry, and ten seconds in all for a server that accepts and never answers.
+PREFLIGHT = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+}
+PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
+CONNECT_SECONDS = 5.0
+# Creating the tables takes about 6 s; many jobs may be waiting for the same file.
+LOCK_SECONDS = 120.0
+LONGEST_LINE = 600
+
+
+def set_defaults() -> None:
+    """Short waits and no telemetry, unless the environment says otherwise; before the first import of mlflow."""
+    for name, value in DEFAULTS.items():
+        os.environ.setdefault(name, value)
+
+
+def resolve(uri: str | None) -> str:
+    """``uri``, else ``MLFLOW_TRACKING_URI``, else a database in the working directory."""
+    return uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+
+
+def said(thing: object) -> str:
+    """A URI or an error in one line, without secrets, those of the environment included; cut only after that."""
+    line = " ".join(str(thing).split())
+    line = f"{type(thing).__name__}: {line}" if isinstance(thing, BaseException) else line
+    return cut(redact(line, known_secrets(os.environ)), LONGEST_LINE)
+
+
+def check(uri: str) -> None:
+    """Raise `ConfigurationError`, in seconds and without secrets, where tracking cannot start."""
+    scheme = uri.partition(":")[0].partition("+")[0].lower()
+    if scheme == "sqlite":
+        _check_file(uri)
+    elif scheme in PORTS:
+        _check_port(uri, PORTS[scheme])
+    elif scheme in ("http", "https"):
+        _check_server(uri)
+
+
+@contextmanager
+def alone(uri: str) -> Iterator[None]:
+    """Hold the lock of a database while its tables and experiments are made: MLflow takes none, and jobs that start
+    together on an empty database crash each other.
+    """
+    place = _lock_file(uri)
+    if place is None:
+        yield
+        return
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(place, timeout=LOCK_SECONDS, mode=0o600)
+    try:
+        lock.acquire()
+    except (Timeout, OSError) as error:
+        raise ConfigurationError(f"cannot lock {place}: {said(error)}; is another job stuck at its start?") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables, and put back what was there."""
+    before: dict[str, str | None] = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
+
+
+def artifact_folder(uri: str, experiment: str) -> str | None:
+    """Beside an SQLite file; any other store has a place of its own."""
+    database = _database_file(uri)
+    if database is None:
+        return None
+    return (database.parent / "mlruns" / key(experiment).replace("/", "_")).as_uri()
+
+
+def _database_file(uri: str) -> Path | None:
+    """The absolute file of an SQLite URI; None for a database in memory and for any other URI."""
+    head, _, path = uri.partition(":///")
+    path = path.partition("?")[0]
+    if head.partition("+")[0].lower() != "sqlite" or path in ("", ":memory:"):
+        return None
+    return Path(path).absolute()
+
+
+def _lock_file(uri: str) -> Path | None:
+    database = _database_file(uri)
+    if database is not None:
+        return database.with_name(f".{database.name}.lock")
+    if uri.partition(":")[0].partition("+")[0].lower() not in PORTS:
+        return None
+    digest = hashlib.sha256(uri.encode()).hexdigest()[:16]
+    return Path(tempfile.gettempdir(), f"safeguards-{os.getuid() if hasattr(os, 'getuid') else 0}-{digest}.lock")
+
+
+def _check_file(uri: str) -> None:
+    database = _database_file(uri)
+    if database is None:
+        return
+    if not database.parent.is_dir():
+        _refuse(uri, f"there is no folder {database.parent}", "create it, or name another tracking_uri")
+    target = database if database.exists() else database.parent
+    if not os.access(target, os.W_OK):
+        _refuse(uri, f"{target} is not writable", "change its permissions, or name another tracking_uri")
+
+
+def _check_port(uri: str, default: int) -> None:
+    try:
+        parts = urlsplit(uri)
+        address = (parts.hostname or "localhost", parts.port or default)
+        socket.create_connection(address, timeout=CONNECT_SECONDS).close()
+    except (OSError, ValueError) as error:
+        _refuse(uri, said(error), "start the database, or name another tracking_uri")
+
+
+def _check_server(uri: str) -> None:
+    from mlflow.tracking import MlflowClient
+
+    try:
+        with environment(PREFLIGHT):
+            MlflowClient(uri).search_experiments(max_results=1)
+        return
+    except Exception as error:
+        cause = said(error)
+    _refuse(uri, cause, f"start the server, check its address, or use tracking_uri={DEFAULT_URI!r}")
+
+
+def _refuse(uri: str, cause: str, remedy: str) -> None:
+    raise ConfigurationError(f"MLflowTracker(tracking_uri={said(uri)!r}): {cause}; {remedy}")

@@ -1,0 +1,246 @@
+"""Lightning's MLflow logger with a store that works out of the box, no secrets in it, and the verdicts of the run."""
+
+from __future__ import annotations
+
+import importlib
+import logging
+import os
+import re
+import tempfile
+from argparse import Namespace
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from lightning_utilities.core.rank_zero import rank_zero_only
+
+from safeguards.core.compat import installed_namespaces, loaded_namespaces
+from safeguards.core.errors import ConfigurationError
+from safeguards.tracking.artifacts import stage
+from safeguards.tracking.entities import own_tags, parameters, points, run_tags
+from safeguards.tracking.outbox import Outbox
+from safeguards.tracking.outcomes import tags_of
+from safeguards.tracking.redact import known_secrets, redact
+from safeguards.tracking.store import alone, artifact_folder, check, environment, resolve, said, set_defaults
+
+if TYPE_CHECKING:
+    from lightning_fabric.loggers.logger import rank_zero_experiment
+    from mlflow.tracking import MlflowClient
+    from pytorch_lightning.loggers import MLFlowLogger
+
+    from safeguards.core.ending import Summary
+
+__all__ = ["MLflowTracker"]
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+
+def _base() -> tuple[type, Callable[..., Any]]:
+    """Lightning's logger of a loaded namespace; it is one of both when both are loaded, as each command line asks."""
+    first, *others = loaded_namespaces() or installed_namespaces()[:1]
+    logger = importlib.import_module(f"{first}.loggers").MLFlowLogger
+    kinds = [importlib.import_module(f"{name}.loggers.logger") for name in (first, *others)]
+    bases = (logger, *(kind.Logger for kind in kinds[1:]))
+    return type(logger)("MLFlowLogger", bases, {"__module__": __name__}), kinds[0].rank_zero_experiment
+
+
+if not TYPE_CHECKING:
+    MLFlowLogger, rank_zero_experiment = _base()
+
+
+class MLflowTracker(MLFlowLogger):
+    """One MLflow run per job, with the verdicts of its safeguards: ``Trainer(logger=MLflowTracker())``.
+
+    ``tracking_uri`` is ``MLFLOW_TRACKING_URI`` or else ``sqlite:///mlflow.db``; artifacts of an SQLite store lie in
+    ``mlruns`` beside it. ``run_id`` continues a run; without it the run of a resumed checkpoint is found by its tag.
+    The other arguments are those of Lightning's ``MLFlowLogger``.
+
+    Rank 0 alone touches MLflow. It sees at construction, before any process is started, that the store is there and
+    has its tables; `ConfigurationError` says in seconds what is wrong. From then on a store that fails costs a line in
+    the log: points wait in memory until it is back, and the ledger on disk has every verdict.
+    """
+
+    def __init__(
+        self,
+        *,
+        experiment_name: str = "safeguards",
+        run_name: str | None = None,
+        tracking_uri: str | None = None,
+        tags: dict[str, Any] | None = None,
+        artifact_location: str | None = None,
+        run_id: str | None = None,
+        log_model: Literal[True, False, "all"] = False,
+        prefix: str = "",
+    ) -> None:
+        self._uri = resolve(tracking_uri)
+        self._options: dict[str, Any] = {
+            "experiment_name": experiment_name,
+            "tracking_uri": self._uri,
+            "run_name": None if run_name is None else redact(run_name),
+            "artifact_location": artifact_location or artifact_folder(self._uri, experiment_name),
+            "log_model": log_model,
+        }
+        self._tags = tags or {}
+        self._named_run = run_id
+        self._beginning = f"{prefix}{self.LOGGER_JOIN_CHAR}" if prefix else ""
+        self._outbox = Outbox()
+        self._client: MlflowClient | None = None
+        self._untouched = run_id is None
+        self._replay: list[Callable[[], object]] = []
+        if getattr(rank_zero_only, "rank", 0) == 0:
+            set_defaults()
+            check(self._uri)
+            self._carefully(lambda: self._connect(None))
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> MlflowClient:
+        """The client of the store; the run exists once it was asked for. Raises `ConfigurationError` otherwise."""
+        return self._client or self._carefully(lambda: self._open(self._named_run))
+
+    def _carefully(self, work: Callable[[], T]) -> T:
+        """Errors of MLflow quote URIs with their passwords: neither their text nor their chain may go on."""
+        try:
+            return work()
+        except ConfigurationError:
+            raise
+        except Exception as error:
+            cause = said(error)
+        raise ConfigurationError(f"MLflowTracker(tracking_uri={said(self._uri)!r}) cannot open a run: {cause}")
+
+    def _connect(self, run_id: str | None) -> None:
+        """Make the client, and with it the tables of a new database."""
+        with alone(self._uri):
+            super().__init__(run_id=run_id, tags={tag.key: tag.value for tag in run_tags(self._tags)}, **self._options)
+
+    def _open(self, run_id: str | None) -> MlflowClient:
+        """Make the experiment and the run, or continue one. Lightning points the environment at its store meanwhile,
+        which would be the next tracker's default: that is taken back.
+        """
+        self._connect(run_id)
+        with alone(self._uri), environment({"MLFLOW_TRACKING_URI": self._uri}):
+            try:
+                client: MlflowClient = super().experiment
+            except Exception as error:
+                if getattr(error, "error_code", None) != "RESOURCE_ALREADY_EXISTS":
+                    raise
+                # Another job made the experiment between the look and the attempt; the lock spans one machine only.
+                client = super().experiment
+        self._client = client
+        return client
+
+    @property
+    def run_id(self) -> str | None:
+        """Of the MLflow run; None on other ranks than 0."""
+        _ = self.experiment
+        return None if self._client is None else super().run_id
+
+    @property
+    def experiment_id(self) -> str | None:
+        """Of the MLflow experiment; None on other ranks than 0."""
+        _ = self.experiment
+        return None if self._client is None else super().experiment_id
+
+    @property
+    def save_dir(self) -> str | None:
+        """None: checkpoints and ledgers go to the trainer's ``default_root_dir``."""
+        return None
+
+    @rank_zero_only
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Send the points, and those that could not be sent before."""
+        self._untouched = False
+        self._outbox.put(*points({self._beginning + name: value for name, value in metrics.items()}, step))
+        self._send()
+
+    @rank_zero_only
+    def log_hyperparams(self, params: dict[str, Any] | Namespace, *args: Any, **kwargs: Any) -> None:
+        """Send what the run does not have yet; another value than it has becomes a tag ``safeguards.changed.*``."""
+        made = parameters(params)
+        self._replay.append(lambda: self._outbox.put(*made))
+        self._outbox.put(*made)
+        self._send()
+
+    @rank_zero_only
+    def keep_text(self, text: str, name: str) -> None:
+        """Keep a text as an artifact, without secrets. A failure costs a line in the log."""
+        client, clean = self.experiment, redact(text, known_secrets(os.environ))
+        self._replay.append(lambda: client.log_text(self.run_id, clean, name))
+        self._outbox.attempt(name, self._replay[-1])
+
+    def _send(self, *, insist: bool = False) -> bool:
+        return self._outbox.send(self.experiment, str(self.run_id), insist=insist)
+
+    @rank_zero_only
+    def finalize(self, status: str = "success") -> None:
+        """Send what waits and close the run with this status; say what could not be sent."""
+        if self._client is None:
+            return
+        close = super().finalize
+        if self._send(insist=True):
+            self._outbox.attempt("end of the run", lambda: close(status))
+        if missing := self._outbox.missing:
+            log.warning("%d points, parameters and tags did not reach %s", missing, said(self._uri))
+
+    @rank_zero_only
+    def after_save_checkpoint(self, checkpoint_callback: Any) -> None:
+        """Upload checkpoints as ``log_model`` asks."""
+        upload = super().after_save_checkpoint
+        self._outbox.attempt("checkpoint", lambda: upload(checkpoint_callback))
+
+    @rank_zero_only
+    def begin_safeguards(self, run_id: str) -> None:
+        """Training begins under this id of the ledger: a resumed checkpoint goes on in the MLflow run of its ledger."""
+        client = self.experiment
+        if self._untouched:
+            self._outbox.attempt("resume", lambda: self._rejoin(client, run_id))
+        self._outbox.put(*own_tags({"safeguards.run_id": run_id, "safeguards.ended": "running"}))
+        self._send()
+
+    def _rejoin(self, client: MlflowClient, run_id: str) -> None:
+        """Lightning made a run before it read the checkpoint; where the ledger has one already, that one goes on."""
+        earlier, made = _run_of(client, str(self.experiment_id), run_id), self.run_id
+        if earlier is None or earlier == made:
+            return
+        client.update_run(earlier, status="RUNNING")
+        self._open(earlier)
+        for again in self._replay:
+            again()
+        client.delete_run(str(made))
+
+    @rank_zero_only
+    def publish_safeguards(self, summary: Summary) -> None:
+        """Tags with the outcomes and how the run ended, and the run's directory as artifacts. Again is harmless."""
+        self._outbox.put(*own_tags(tags_of(summary)))
+        if not self._send(insist=True):
+            return
+        complete = self._outbox.attempt("artifacts", lambda: self._upload(summary.directory))
+        self._outbox.put(*own_tags({"safeguards.tracking": "complete" if complete else "degraded: no artifacts"}))
+        self._send(insist=True)
+
+    def _upload(self, directory: Path) -> None:
+        with tempfile.TemporaryDirectory() as place:
+            stage(directory, Path(place), known_secrets(os.environ))
+            self.experiment.log_artifacts(str(self.run_id), place, "safeguards")
+
+    def describe(self) -> dict[str, str]:
+        """Where everything is, on rank 0: tracking_uri, experiment, run_id and artifacts, without secrets."""
+        run = self.experiment.get_run(str(self.run_id))
+        return {
+            "tracking_uri": said(self._uri),
+            "experiment": str(self._options["experiment_name"]),
+            "run_id": run.info.run_id,
+            "artifacts": said(run.info.artifact_uri),
+        }
+
+
+def _run_of(client: MlflowClient, experiment_id: str, run_id: str) -> str | None:
+    """The first MLflow run of a ledger. The id comes out of a checkpoint and goes into a query: anything but an id is
+    no id.
+    """
+    if not re.fullmatch(r"[\w-]+", run_id):
+        return None
+    wanted = f"tags.`safeguards.run_id` = '{run_id}'"
+    runs = client.search_runs([experiment_id], wanted, order_by=["attributes.start_time ASC"], max_results=1)
+    return runs[0].info.run_id if runs else None
