@@ -41,6 +41,14 @@ class _Command(LightningCLI):
         """A module that asks for the number of ``features`` gets it from data that know it."""
         parser.link_arguments("data", "model.init_args.features", compute_fn=_features, apply_on="instantiate")
 
+    def instantiate_classes(self) -> None:
+        """A wrong value that only its class can tell is a wrong configuration too."""
+        try:
+            super().instantiate_classes()
+        except ValueError as error:
+            print(f"error: {one_line(str(error))}", file=sys.stderr)
+            raise SystemExit(WRONG_CONFIGURATION) from error
+
 
 def _features(data: Any) -> Any:
     return getattr(data, "features", None)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import fields, is_dataclass
 from difflib import get_close_matches
 from importlib import import_module
 
@@ -15,11 +16,14 @@ from jsonargparse import ArgumentParser
 from pytorch_lightning import Callback, LightningDataModule, LightningModule, Trainer
 from pytorch_lightning.cli import LightningArgumentParser
 
+import safeguards
+
 __all__ = ["one_line"]
 
 TOP_LEVEL = ("trainer", "seed_everything", "ckpt_path", "optimizer", "lr_scheduler", "config")
 MODULES = tuple(f"{place}{part}" for place in ("model", "data") for part in ("", ".class_path", ".init_args"))
 FOLDED_LENGTH = 300  # characters of a message that has no other form: enough for the key and what is wrong
+LISTED = 16  # names that a reader takes in at a glance
 
 
 def one_line(message: str) -> str:
@@ -37,8 +41,18 @@ def _key(message: str) -> str:
 
 
 def _option_of_class(found: re.Match[str]) -> str:
-    path, wrong = found["path"], found["wrong"]
-    return f"{path.rpartition('.')[2]} has no option {wrong!r}{_nearest(wrong, _options_of(path))}"
+    path, wrong = found["path"], found["wrong"].partition(".")[0]
+    return f"{_last(path)} has no option {wrong!r}{_nearest(wrong, _options_of(path))}"
+
+
+def _option_of_group(found: re.Match[str]) -> str:
+    wrong = found["wrong"]
+    return f"{found['group']} of {_last(found['path'])} has no option {wrong!r}{_nearest(wrong, _fields())}"
+
+
+def _value_of_option(found: re.Match[str]) -> str:
+    wanted = found["wanted"].removeprefix("typing.Literal").strip("[]")
+    return f"{found['option']} of {_last(found['path'])} is {found['value']!r}; expected {_plain(wanted)}"
 
 
 def _key_of_config(found: re.Match[str]) -> str:
@@ -48,7 +62,7 @@ def _key_of_config(found: re.Match[str]) -> str:
 
 def _name_in_module(found: re.Match[str]) -> str:
     module, wrong = found["path"], found["wrong"]
-    names = [name for name in dir(import_module(module)) if not name.startswith("_")]
+    names = getattr(import_module(module), "__all__", None) or dir(import_module(module))
     return f"{module} has no {wrong!r}{_nearest(wrong, names)}"
 
 
@@ -62,30 +76,61 @@ def _missing_file(found: re.Match[str]) -> str:
 
 
 def _value(found: re.Match[str]) -> str:
-    wanted = re.findall(r"Expected a <class '([^']+)'>", found[0])
-    return f"expected {' or '.join(dict.fromkeys(wanted)).replace('NoneType', 'null')}, not {found['value']}"
+    wanted = re.findall(r"Expected a (<class '[^']+'>)", found[0])
+    return f"expected {_plain(' or '.join(dict.fromkeys(wanted)))}, not {found['value']}"
+
+
+def _cause(found: re.Match[str]) -> str:
+    return found["cause"]
+
+
+def _plain(kinds: str) -> str:
+    return re.sub(r"<class '([^']+)'>", r"\1", kinds).replace("NoneType", "null")
+
+
+def _last(path: str) -> str:
+    return path.rpartition(".")[2]
 
 
 _FORMS: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (r"class_path '(?P<path>[^']+)':\s+Option '(?P<wrong>[^']+)' is not accepted", _option_of_class),
+    (
+        r"class_path '(?P<path>[^']+)':\s+Group '(?P<group>[^']+)' does not accept option '(?P<wrong>\w+)",
+        _option_of_group,
+    ),
+    (
+        r"class_path '(?P<path>[^']+)':\s+Parser key \"(?P<option>[^\"]+)\":\s+Expected a (?P<wanted>.+)\. "
+        r"Got value: (?P<value>.*)",
+        _value_of_option,
+    ),
     (r"does not accept option '(?P<wrong>[^']+)'", _key_of_config),
     (r"Expected a path but (?P<wrong>\S*(?:/|\.ya?ml)\S*) either not accessible", _missing_file),
     (r"unrecognized arguments: --(?P<wrong>\S+)", _key_of_config),
     (r"module '(?P<path>[^']+)' has no attribute '(?P<wrong>[^']+)'", _name_in_module),
     (r"(?:Expected a dot import path string|Unexpected import path format): (?P<wrong>\w+)\n", _short_name),
+    (r"Errors:\s+- (?P<cause>(?!Expected a|Not a valid|Problem with).+)", _cause),
     (r"Expected a <class '[^']+'>(?s:.*)Given value: (?P<value>.*)", _value),
 )
 
 
 def _nearest(wrong: str, names: Iterable[str]) -> str:
-    close = get_close_matches(wrong, sorted(set(names)), n=1, cutoff=0.5)
-    return f"; did you mean {close[0]!r}?" if close else f"; it may be {', '.join(sorted(set(names)))}"
+    known = sorted(name for name in set(names) if not name.startswith("_"))
+    if close := get_close_matches(wrong, known, n=1, cutoff=0.5):
+        return f"; did you mean {close[0]!r}?"
+    if len(known) <= LISTED:
+        return f"; it may be {', '.join(known)}"
+    return f"; the nearest is {get_close_matches(wrong, known, n=1, cutoff=0.0)[0]!r}"
 
 
 def _options_of(path: str) -> list[str]:
     module, _, name = path.rpartition(".")
     added = ArgumentParser().add_class_arguments(getattr(import_module(module), name), "it", fail_untyped=False)
     return [option.removeprefix("it.") for option in added]
+
+
+def _fields() -> list[str]:
+    groups = [kind for name in safeguards.__all__ if is_dataclass(kind := getattr(safeguards, name))]
+    return [field.name for group in groups for field in fields(group)]
 
 
 def _known_keys() -> list[str]:
@@ -99,7 +144,7 @@ def _class_names() -> list[str]:
         kind = waiting.pop()
         found.append(kind.__name__)
         waiting.extend(kind.__subclasses__())
-    return [name for name in found if not name.startswith("_")]
+    return found
 
 
 def _fold(message: str) -> str:
