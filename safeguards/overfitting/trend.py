@@ -31,6 +31,10 @@ class Trend:
     def add(self, loader: str, gap: float) -> None:
         self.gaps[loader] = [*self.gaps.get(loader, []), gap][-self.window :]
 
+    def is_first(self, loader: str) -> bool:
+        """Whether this is the loader that came first."""
+        return loader == next(iter(self.gaps), loader)
+
     def details(self, loader: str) -> dict[str, Any]:
         """``slope_per_look`` over the looks kept, and how many they are."""
         gaps = self.gaps.get(loader, [])

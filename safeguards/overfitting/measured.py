@@ -1,0 +1,151 @@
+"""The gap measured row by row: the same weights, in eval mode, on a bounded sample of training and validation rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
+
+import torch
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from safeguards.core.batch import BatchFields
+from safeguards.core.errors import ConfigurationError, NotApplicable
+from safeguards.core.predictions import Capture, StepOutputs
+from safeguards.core.rows import Rows, Sample, read_rows
+from safeguards.core.verdict import Measurement
+from safeguards.overfitting.measures import alpha_of_look, classification_losses, generalization_gap
+from safeguards.overfitting.training_rows import choose, drawn_from, generators_kept, read_batch, training_loader
+
+if TYPE_CHECKING:
+    from pytorch_lightning import Trainer
+
+    from safeguards.core.scene import Scene
+
+__all__ = ["MeasuredGap", "Seen"]
+
+
+@dataclass
+class Seen:
+    """Losses of validation rows: a bounded sample, and how many of all rows had none that is finite."""
+
+    sample: Sample[float]
+    rows: int = 0
+    broken: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class MeasuredGap:
+    """How to measure: at most ``samples`` rows of each side, chosen by ``seed``; the rest as in `OverfittingGuard`."""
+
+    name: ClassVar[str] = "measured"
+    judges_at: ClassVar[Literal["validation"]] = "validation"
+    fields: BatchFields
+    samples: int
+    fewest_rows: int
+    alpha: float
+    seed: int
+    loss: Callable[[Tensor, Tensor], Tensor] | None
+
+    def __post_init__(self) -> None:
+        if self.fields.target is None:
+            raise ConfigurationError("OverfittingGuard(fields=BatchFields(target=None)): a loss needs the target")
+
+    @property
+    def unit(self) -> str:
+        return "nats" if self.loss is None else ""
+
+    def begin(self) -> Seen:
+        return Seen(Sample(k=self.samples, seed=self.seed))
+
+    def note(self, trainer: Trainer) -> None:
+        """What the module logs is not looked at."""
+
+    def observe(self, seen: Seen, rows: Rows) -> None:
+        """Local: take in the validation rows of one batch."""
+        rows.logits()  # on partitioned weights a collective, which a rank with copies alone must not miss
+        if rows.n == 0:
+            return
+        losses = self._losses(rows)
+        seen.sample.offer(rows.ids, losses.tolist())
+        seen.rows += rows.n
+        seen.broken += int((~losses.isfinite()).sum())
+
+    def examine(self, seen: Seen, scene: Scene) -> Measurement:
+        """All ranks together: forwards over the training rows, then the gap."""
+        rows, broken = scene.ranks.sum(torch.tensor([seen.rows, seen.broken])).tolist()
+        validation = _everywhere([loss for _, loss in seen.sample.settle(scene.ranks)], scene)
+        if broken:
+            fault = f"{broken} of {rows} validation rows have a loss that is not a finite number"
+            return Measurement(value=math.nan, n=rows, unit=self.unit, model_fault=fault)
+        found = generalization_gap(
+            self._training_losses(scene),
+            validation,
+            alpha=alpha_of_look(self.alpha, scene.look),
+            unit=self.unit,
+            fewest_rows=self.fewest_rows,
+        )
+        return replace(found, note="measured row by row on the same weights")
+
+    def _training_losses(self, scene: Scene) -> list[float]:
+        """Each rank takes every world-th row of the sample, in as many forwards as any other: ZeRO-3 needs that."""
+        ranks, loader = scene.ranks, training_loader(scene.trainer, scene.module)
+        places = drawn_from(loader)
+        if len(set(ranks.gather(len(places)))) > 1:
+            raise NotApplicable("the training set has another size on another process: give all the same set")
+        chosen = [int(places[i]) for i in choose(len(places), scene.rows_within_budget(self.samples), self.seed)]
+        padded = math.ceil(len(chosen) / ranks.world) * ranks.world
+        mine = [chosen[i % len(chosen)] for i in range(ranks.rank, padded, ranks.world)]
+        with generators_kept(loader.dataset):
+            losses = self._losses_at(mine, loader, scene)
+        return _everywhere(losses[: len(range(ranks.rank, len(chosen), ranks.world))], scene)
+
+    def _losses_at(self, places: Sequence[int], loader: DataLoader[Any], scene: Scene) -> list[float]:
+        size, losses = getattr(loader.batch_sampler, "batch_size", 1), list[float]()
+        for start in range(0, len(places), size):
+            read = partial(self._training_rows, places[start : start + size], loader, scene)
+            losses += self._losses(scene.ranks.together(read)).tolist()
+        return losses
+
+    def _training_rows(self, places: Sequence[int], loader: DataLoader[Any], scene: Scene) -> Rows:
+        batch = scene.trainer.strategy.batch_to_device(read_batch(loader, places, self.seed))
+        fields = BatchFields(inputs=self.fields.inputs, target=self.fields.target)
+        outputs = StepOutputs(
+            step=None,
+            capture=None,
+            batch_rows=len(places),
+            make=partial(_outputs, scene, len(places)),
+            check=scene.logits,
+            lockstep=scene.partitioned,
+        )
+        return read_rows(batch, fields, arrived=0, positions=None, size=None, predict=outputs)
+
+    def _losses(self, rows: Rows) -> Tensor:
+        """float64 ``(N,)`` on the CPU. Fields without a target were refused."""
+        target = cast(Tensor, rows.target)
+        if self.loss is None:
+            return classification_losses(rows.logits(), target).cpu()
+        losses = self.loss(rows.logits(), target)
+        if not isinstance(losses, Tensor) or losses.shape != (rows.n,):
+            got = f"shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else type(losses).__name__
+            raise NotApplicable(f'loss= gave {got} for {rows.n} rows: expected one loss per row, as reduction="none"')
+        return losses.detach().double().cpu()
+
+
+def _outputs(scene: Scene, n: int, inputs: Any) -> Any:
+    """Outputs for training rows, which no step has made: those of the submodule ``outputs_of``, else the forward's."""
+    if scene.how.outputs_of is None or scene.how.predict is not None:
+        return scene.forward(inputs)
+    capture = Capture(scene.module, scene.how.outputs_of)
+    try:
+        scene.forward(inputs)
+    finally:
+        capture.close()
+    return capture.output(n)
+
+
+def _everywhere(losses: list[float], scene: Scene) -> list[float]:
+    return [loss for part in scene.ranks.gather(losses) for loss in part]

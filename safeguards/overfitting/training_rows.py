@@ -1,0 +1,176 @@
+"""A fixed, bounded sample of the training rows, read without disturbing the loader that trains.
+
+The training loader itself is never iterated: rows are chosen by a hash of their number, read from its data set and put
+together by its collate function. Random augmentation draws from generators seeded by row, so a row looks the same at
+every look and on any number of processes.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from itertools import islice
+from types import FunctionType, ModuleType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch.utils.data import (
+    DataLoader,
+    DistributedSampler,
+    IterableDataset,
+    RandomSampler,
+    SequentialSampler,
+    SubsetRandomSampler,
+    WeightedRandomSampler,
+)
+
+from safeguards.core.errors import NotApplicable
+from safeguards.core.identity import mix
+
+if TYPE_CHECKING:
+    from pytorch_lightning import LightningModule, Trainer
+
+__all__ = ["choose", "drawn_from", "generators_kept", "read_batch", "training_loader"]
+
+MOST_OBJECTS = 1000
+INSTEAD = "or judge what was logged: OverfittingGuard(train=, validation=)"
+
+
+def training_loader(trainer: Trainer, module: LightningModule) -> DataLoader[Any]:
+    """The loader that fit trains on; outside fit, that of the data module or of the module.
+
+    Raises `NotApplicable` when there is none, or several.
+    """
+    held = trainer.train_dataloader
+    loader = _made_outside_fit(trainer, module) if held is None else held
+    if not isinstance(loader, DataLoader):
+        raise NotApplicable(
+            f"training rows are read from one DataLoader, this trainer trains on a {type(loader).__name__}; {INSTEAD}"
+        )
+    return loader
+
+
+def _made_outside_fit(trainer: Trainer, module: LightningModule) -> Any:
+    source = getattr(trainer, "datamodule", None) or module
+    try:
+        return source.train_dataloader()
+    except Exception as error:
+        raise NotApplicable(
+            f"no training rows outside fit: {type(source).__name__}.train_dataloader() raised "
+            f"{type(error).__name__}; give a data module that has its training set at hand"
+        ) from error
+
+
+def drawn_from(loader: DataLoader[Any]) -> Sequence[int]:
+    """Positions in the data set that the loader's sampler can draw.
+
+    Raises `NotApplicable` when they cannot be known without iterating.
+    """
+    _refuse_unbounded(loader)
+    sampler = _innermost(getattr(loader.batch_sampler, "sampler", None))
+    if isinstance(sampler, SubsetRandomSampler):
+        return sampler.indices
+    if isinstance(sampler, WeightedRandomSampler):
+        return torch.nonzero(sampler.weights).flatten().tolist()
+    if isinstance(sampler, (RandomSampler, SequentialSampler)):
+        return range(len(sampler.data_source))
+    if isinstance(sampler, DistributedSampler):
+        return range(len(sampler.dataset))  # type: ignore[arg-type]
+    raise NotApplicable(
+        f"which training rows a {type(sampler).__name__} draws cannot be known: make the training set a Subset of "
+        f"those rows with a sampler of torch, {INSTEAD}"
+    )
+
+
+def _refuse_unbounded(loader: DataLoader[Any]) -> None:
+    kind = type(loader.dataset).__name__
+    if isinstance(loader.dataset, IterableDataset) or not hasattr(loader.dataset, "__len__"):
+        raise NotApplicable(f"the training set {kind} has no rows to choose from, only a stream: {INSTEAD[3:]}")
+    if loader.batch_sampler is None:
+        raise NotApplicable(f"the training set {kind} makes its own batches (batch_size=None); {INSTEAD}")
+
+
+def _innermost(sampler: Any) -> Any:
+    """Lightning wraps a sampler of the user's own to spread it over processes."""
+    inner = getattr(getattr(sampler, "dataset", None), "_sampler", None)
+    return sampler if inner is None else inner
+
+
+def choose(size: int, rows: int, seed: int) -> list[int]:
+    """At most ``rows`` different numbers below ``size``, the same for the same arguments; all where they suffice.
+
+    Number i is hash(i, seed) modulo size, repeats left out: the work grows with ``rows``, not with ``size``.
+    """
+    if rows >= size:
+        return list(range(size))
+    drawn, tries = dict[int, None](), 2 * rows
+    while len(drawn) < rows:
+        drawn = dict.fromkeys((mix(torch.arange(tries), seed) % size).tolist())
+        tries *= 2
+    return list(drawn)[:rows]
+
+
+def read_batch(loader: DataLoader[Any], positions: Sequence[int], seed: int) -> Any:
+    """The rows at these positions of the data set as the loader would give them, on the CPU."""
+    items = []
+    for position, row_seed in zip(positions, mix(torch.tensor(positions), seed).tolist(), strict=True):
+        _seed_generators(row_seed % 2**32)
+        items.append(loader.dataset[position])
+    return loader.collate_fn(items)
+
+
+def _seed_generators(seed: int) -> None:
+    torch.default_generator.manual_seed(seed)
+    np.random.seed(seed)
+    random.seed(seed)
+
+
+@contextmanager
+def generators_kept(root: Any) -> Iterator[None]:
+    """Put back the state of every random generator that ``root`` holds, itself or in what it wraps, nearest first.
+
+    The search ends after a thousand objects, so that a data set of many small ones costs no time.
+    """
+    undo = [put_back for held in islice(_held_by(root), MOST_OBJECTS) if (put_back := _keeper(held))]
+    try:
+        yield
+    finally:
+        for put_back in undo:
+            put_back()
+
+
+def _held_by(root: Any) -> Iterator[Any]:
+    waiting, seen = deque([root]), set[int]()
+    while waiting:
+        thing = waiting.popleft()
+        if id(thing) not in seen:
+            seen.add(id(thing))
+            waiting.extend(_parts(thing))
+            yield thing
+
+
+def _parts(thing: Any) -> Iterable[Any]:
+    if isinstance(thing, (type, ModuleType, FunctionType)):
+        return ()
+    if isinstance(thing, dict):
+        return islice(thing.values(), MOST_OBJECTS)
+    if isinstance(thing, (list, tuple)):
+        return thing[:MOST_OBJECTS]
+    return getattr(thing, "__dict__", {}).values()
+
+
+def _keeper(thing: Any) -> Callable[[], Any] | None:
+    """How to put a generator back as it is now; None for anything else."""
+    if isinstance(thing, torch.Generator):
+        return partial(thing.set_state, thing.get_state())
+    if isinstance(thing, np.random.Generator):
+        return partial(setattr, thing.bit_generator, "state", thing.bit_generator.state)
+    if isinstance(thing, np.random.RandomState):
+        return partial(thing.set_state, thing.get_state())
+    if isinstance(thing, random.Random):
+        return partial(thing.setstate, thing.getstate())
+    return None
