@@ -11,6 +11,7 @@ from safeguards.core.verdict import Measurement, Outcome
 
 __all__ = ["DecideOn", "Decision", "Limit", "decide", "rows_that_would_decide"]
 
+MOST_TIMES_NARROWER = 1e4
 DecideOn = Literal["interval", "point"]
 
 
@@ -28,7 +29,7 @@ class Limit:
 
     def __post_init__(self) -> None:
         if (self.at_most is None) == (self.at_least is None):
-            raise ConfigurationError(f"{self} needs exactly one of at_most= and at_least=, as in Limit(at_most=0.1)")
+            raise ConfigurationError(f"{self!r} needs exactly one of at_most= and at_least=, as in Limit(at_most=0.1)")
         for name in ("at_most", "at_least", "warn_within"):
             value = getattr(self, name)
             if value is not None and not (_is_number(value) and math.isfinite(value)):
@@ -104,16 +105,16 @@ def _side(limit: Limit, deciding_margin: float, value: float) -> Outcome:
 def rows_that_would_decide(found: Measurement, limit: Limit) -> int | None:
     """About how many rows would decide, were the value to stay: an interval narrows with the root of n.
 
-    None where no number would: without an interval or rows, or with a value on the limit itself.
+    None where no number would: without an interval or rows, or with a value (all but) on the limit itself.
     """
     distance = abs(limit.margin(found.value))
     if found.interval is None or found.n == 0 or distance == 0:
         return None
     end = found.interval[1] if found.value < limit.bound else found.interval[0]
-    half_width = abs(end - found.value)
-    if not math.isfinite(half_width):
+    narrower = abs(end - found.value) / distance
+    if not narrower < MOST_TIMES_NARROWER:
         return None
-    return max(found.n + 1, math.ceil(found.n * (half_width / distance) ** 2))
+    return max(found.n + 1, math.ceil(found.n * narrower**2))
 
 
 def _how_many(found: Measurement, limit: Limit) -> str:

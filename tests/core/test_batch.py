@@ -1,0 +1,116 @@
+"""Reading fields out of batches of every form."""
+
+from collections import namedtuple
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from safeguards.core.batch import BatchFields, first_tensor, ordinary, read_labels, select, take
+from safeguards.core.errors import ConfigurationError, FieldError
+
+X, Y = torch.arange(6.0).reshape(3, 2), torch.tensor([0, 1, 0])
+Pair = namedtuple("Pair", "x y")
+
+
+@dataclass
+class Patient:
+    x: torch.Tensor
+    meta: dict[str, torch.Tensor]
+
+
+@pytest.mark.parametrize(
+    ("batch", "selector"),
+    [
+        ((X, Y), 1),
+        ([X, Y], -1),
+        ({"y": Y}, "y"),
+        ({"a.b": Y}, "a.b"),
+        ({"a": {"b": Y}}, "a.b"),
+        (Patient(X, {"y": Y}), "meta.y"),
+        (Pair(X, Y), "y"),
+        (Pair(X, Y), 1),
+        (({"y": Y}, X), "0.y"),
+        ((X, Y), lambda batch: batch[1]),
+        ({1: Y}, 1),
+    ],
+)
+def test_every_form(batch: object, selector: object) -> None:
+    assert select(batch, selector, "target") is Y  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("batch", "selector", "words"),
+    [
+        ({"x": X, "y": Y}, "sex", ["target='sex'", "dict", "['x', 'y']"]),
+        ((X, Y), 2, ["target=2", "tuple", "positions 0 to 1"]),
+        (X, 1, ["Tensor", "(3, 2)"]),
+        (Patient(X, {}), "meta.y", ["Patient", "meta", "x"]),
+        ((X, Y), lambda batch: batch["no"], ["target", "<lambda>", "TypeError"]),
+    ],
+)
+def test_missing_field_names_field_type_and_keys(batch: object, selector: object, words: list[str]) -> None:
+    with pytest.raises(FieldError) as caught:
+        select(batch, selector, "target")  # type: ignore[arg-type]
+    for word in words:
+        assert word in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "column",
+    [["a", "b", "c"], np.array(["a", "b", "c"]), pd.Series(["a", "b", "c"], index=[9, 8, 7]), ("a", "b", "c")],
+)
+def test_column_beside_the_set_is_looked_up_by_position(column: object) -> None:
+    fields = BatchFields(inputs=0, groups={"sex": column})
+    assert fields.group_labels((X, Y), torch.tensor([2, 0]), 3) == {"sex": ["c", "a"]}
+
+
+def test_column_of_another_length_is_refused() -> None:
+    fields = BatchFields(inputs=0, groups={"sex": ["a", "b"]})
+    with pytest.raises(FieldError, match=r"groups\['sex'\] has 2 labels for a validation set of 3 rows"):
+        fields.group_labels((X, Y), torch.tensor([0]), 3)
+
+
+def test_column_without_positions_is_refused() -> None:
+    with pytest.raises(FieldError, match="unshuffled"):
+        BatchFields(inputs=0, groups={"sex": ["a"]}).group_labels((X, Y), None, None)
+
+
+def test_labels_become_plain() -> None:
+    assert read_labels(torch.tensor([1, 2]), "g") == [1, 2]
+    assert read_labels(torch.tensor([[1], [2]]), "g") == [1, 2]
+    assert read_labels(pd.Series(["a", None]), "g") == ["a", None]
+    with pytest.raises(FieldError, match="2 values per row"):
+        read_labels(torch.ones(3, 2), "g")
+    with pytest.raises(FieldError, match="expected one label per row"):
+        read_labels("abc", "g")
+
+
+@pytest.mark.parametrize("arguments", [{"inputs": 1.5}, {"inputs": 0, "target": [1]}, {"inputs": 0, "groups": ["sex"]}])
+def test_bad_fields_are_refused(arguments: dict[str, object]) -> None:
+    with pytest.raises(ConfigurationError):
+        BatchFields(**arguments)  # type: ignore[arg-type]
+
+
+def test_take_keeps_the_structure() -> None:
+    taken = take({"a": X, "b": (Y, Pair(X, Y))}, torch.tensor([2, 0]))
+    assert torch.equal(taken["a"], X[[2, 0]])
+    assert isinstance(taken["b"][1], Pair)
+    assert torch.equal(taken["b"][1].y, Y[[2, 0]])
+
+
+def test_first_tensor_passes_over_scalars() -> None:
+    assert first_tensor({"n": 3, "s": torch.tensor(1.0), "x": [X]}) is X
+    assert first_tensor({"n": 3}) is None
+
+
+def test_inference_tensors_become_ordinary() -> None:
+    with torch.inference_mode():
+        made = {"x": X * 2}
+    with torch.inference_mode(False):
+        copy = ordinary(made)["x"]
+    assert made["x"].is_inference()
+    assert not copy.is_inference()
+    assert torch.equal(copy, X * 2)

@@ -1,0 +1,144 @@
+"""Where outputs come from, and what they must look like."""
+
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+
+from safeguards.core.errors import ConfigurationError, NotApplicable
+from safeguards.core.predictions import Capture, Predictions, StepOutputs, as_logits, submodule
+
+LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0]])
+
+
+class Inputs:
+    """Stands for rows: their number and their inputs."""
+
+    def __init__(self, inputs: torch.Tensor) -> None:
+        self.n, self.inputs = len(inputs), inputs
+
+
+def source(**changes: Any) -> StepOutputs:
+    given: dict[str, Any] = {
+        "step": None,
+        "capture": None,
+        "batch_rows": 2,
+        "make": lambda inputs: inputs * 2,
+        "check": lambda raw, n: raw[:n],
+        "lockstep": False,
+    }
+    return StepOutputs(**{**given, **changes})
+
+
+def test_order_of_sources() -> None:
+    net = nn.Linear(3, 3)
+    capture = Capture(net, "")
+    captured = net(LOGITS)
+    capture.close()
+    rows: Any = Inputs(LOGITS)
+    assert source(step={"logits": LOGITS}, capture=capture)(rows) is not captured
+    assert torch.equal(source(step={"logits": LOGITS}, capture=capture)(rows), LOGITS)
+    assert torch.equal(source(step={"loss": 1}, capture=capture)(rows), captured)
+    assert torch.equal(source(step=torch.tensor(1.0))(rows), LOGITS * 2)
+    assert [source(step={"logits": 1}).own_forward, source(capture=capture).own_forward, source().own_forward] == [
+        False,
+        False,
+        True,
+    ]
+
+
+def test_capture_wants_exactly_one_output_with_all_rows() -> None:
+    net = nn.Sequential(nn.Linear(3, 3), nn.ReLU())
+    capture = Capture(net, "0")
+    net(LOGITS)
+    assert capture.output(2).shape == (2, 3)
+    with pytest.raises(NotApplicable, match=r"1 outputs with rows \[2\] in one step: expected 1 with 5"):
+        capture.output(5)
+    net(LOGITS)
+    with pytest.raises(NotApplicable, match=r"2 outputs with rows \[2, 2\]"):
+        capture.output(2)
+    capture.close()
+    net(LOGITS)
+    assert len(capture.seen) == 2
+
+
+def test_unknown_submodule_names_the_nearest() -> None:
+    net = nn.ModuleDict({"head": nn.Linear(1, 1)})
+    assert submodule(net, "head") is net["head"]
+    with pytest.raises(ConfigurationError, match=r"outputs_of='haed'.*\['head'\]"):
+        submodule(net, "haed")
+
+
+def test_shapes() -> None:
+    assert as_logits(LOGITS, 2, None) is LOGITS
+    assert as_logits(torch.ones(4, 1, dtype=torch.float64) * 3, 4, None).tolist() == [3.0] * 4
+    assert as_logits(torch.ones(4).half() * 3, 4, None).dtype is torch.float32
+
+
+@pytest.mark.parametrize(
+    ("raw", "n", "words"),
+    [
+        (LOGITS, 3, "2 outputs for 3 rows"),
+        (torch.ones(2, 3, 4), 2, r"\(2, 3, 4\)"),
+        (torch.ones(2, dtype=torch.int64), 2, "int64"),
+        ((LOGITS, LOGITS), 2, "tuple"),
+        (torch.softmax(LOGITS, 1), 2, "look like probabilities"),
+    ],
+)
+def test_what_is_no_logits_cannot_apply(raw: Any, n: int, words: str) -> None:
+    with pytest.raises(NotApplicable, match=words):
+        as_logits(raw, n, None)
+
+
+def test_probabilities_become_logits_with_the_same_softmax() -> None:
+    probabilities = torch.softmax(LOGITS, 1)
+    assert torch.allclose(torch.softmax(as_logits(probabilities, 2, "probabilities"), 1), probabilities)
+    assert torch.allclose(
+        torch.sigmoid(as_logits(torch.tensor([0.2, 0.9]), 2, "probabilities")), torch.tensor([0.2, 0.9])
+    )
+    assert as_logits(torch.tensor([0.0, 1.0]), 2, "probabilities").isfinite().all()
+    assert as_logits(probabilities, 2, "logits") is probabilities
+
+
+def test_log_probabilities() -> None:
+    log = torch.log_softmax(LOGITS, 1)
+    assert torch.equal(as_logits(log, 2, "log_probabilities"), log)
+    single = as_logits(torch.tensor([0.2]).log(), 1, "log_probabilities")
+    assert torch.allclose(torch.sigmoid(single), torch.tensor([0.2]))
+
+
+@pytest.mark.parametrize(
+    ("raw", "output"),
+    [
+        (LOGITS, "probabilities"),
+        (torch.tensor([1.5, 0.2]), "probabilities"),
+        (torch.tensor([[0.4, 0.4], [0.5, 0.5]]), "probabilities"),
+        (LOGITS, "log_probabilities"),
+        (torch.tensor([[-0.1, -0.1], [-1.0, -1.0]]), "log_probabilities"),
+    ],
+)
+def test_what_output_says_is_checked(raw: torch.Tensor, output: Any) -> None:
+    with pytest.raises(NotApplicable, match="does not hold"):
+        as_logits(raw, 2, output)
+
+
+@pytest.mark.parametrize("output", [None, "logits", "probabilities", "log_probabilities"])
+def test_nan_passes_through_to_the_measure(output: Any) -> None:
+    assert as_logits(torch.full((2, 3), torch.nan), 2, output).isnan().all()
+
+
+def test_half_precision_probabilities_are_accepted() -> None:
+    as_logits(torch.softmax(LOGITS, 1).bfloat16(), 2, "probabilities")
+
+
+def test_gradients_pass_through() -> None:
+    raw = LOGITS.clone().requires_grad_()
+    as_logits(raw, 2, "logits").sum().backward()
+    assert raw.grad is not None
+
+
+@pytest.mark.parametrize("arguments", [{"output": "softmax"}, {"predict": 3}])
+def test_bad_arguments_are_refused(arguments: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        Predictions(**arguments)

@@ -1,0 +1,125 @@
+"""Ranks that agree before they communicate: real processes, a fault on each, the same text on all."""
+
+import time
+from typing import Any
+
+import pytest
+import torch
+import torch.distributed as dist
+
+from safeguards.core.errors import NotApplicable, RankError
+from safeguards.core.ranks import Ranks, describe
+from tests.helpers.launch import launch
+
+
+def join() -> Ranks:
+    dist.init_process_group("gloo")
+    return Ranks(rank=dist.get_rank(), world=dist.get_world_size())
+
+
+def everything() -> dict[str, Any]:
+    """Every meeting once, with values that differ by rank."""
+    ranks = join()
+    r = ranks.rank
+    return {
+        "sum": ranks.sum(torch.tensor([r + 1, 10])).tolist(),
+        "max": ranks.max(float(r)),
+        "min": ranks.min(float(r)),
+        "any": [ranks.any(r == 1), ranks.any(False)],
+        "gather": ranks.gather({"rank": r, "uneven": list(range(r))}),
+        "broadcast": ranks.broadcast({"from": r}, src=1),
+        "together": ranks.together(lambda: r * 2),
+    }
+
+
+def faulty() -> list[dict[str, Any]]:
+    """Each rank in turn fails in local work while the others are somewhere else; then all go on together."""
+    ranks = join()
+    return [
+        one_fault(ranks, bad, elsewhere) for bad in (0, 1) for elsewhere in ("together", "sum", "gather", "broadcast")
+    ]
+
+
+def one_fault(ranks: Ranks, bad: int, elsewhere: str) -> dict[str, Any]:
+    def work() -> int:
+        if ranks.rank == bad:
+            raise ValueError(f"broken on {bad}")
+        return 1
+
+    meetings = {
+        "together": lambda: ranks.together(work),
+        "sum": lambda: ranks.sum(torch.ones(3)),
+        "gather": lambda: ranks.gather([1]),
+        "broadcast": lambda: ranks.broadcast("x", src=1 - bad),
+    }
+    started, text = time.perf_counter(), "no error"
+    try:
+        ranks.together(work) if ranks.rank == bad else meetings[elsewhere]()
+    except RankError as error:
+        text = str(error)
+    return {"text": text, "quick": time.perf_counter() - started < 5, "after": ranks.sum(torch.ones(1)).tolist()}
+
+
+def disagreeing() -> dict[str, Any]:
+    ranks = join()
+    try:
+        ranks.sum(torch.ones(2)) if ranks.rank == 0 else ranks.gather(1)
+    except RankError as error:
+        return {"text": str(error), "after": ranks.gather(ranks.rank)}
+    return {"text": "no error"}
+
+
+def test_every_meeting() -> None:
+    first, second = (result.value for result in launch(f"{__file__}:everything", 2))
+    assert first.pop("together") == 0
+    assert second.pop("together") == 2
+    assert first == second
+    assert first == {
+        "sum": [3, 20],
+        "max": 1.0,
+        "min": 0.0,
+        "any": [True, False],
+        "gather": [{"rank": 0, "uneven": []}, {"rank": 1, "uneven": [0]}],
+        "broadcast": {"from": 1},
+    }
+
+
+def test_fault_on_one_rank_is_the_same_error_on_all() -> None:
+    first, second = (result.value for result in launch(f"{__file__}:faulty", 2))
+    assert first == second
+    expected = [f"rank {bad}: ValueError: broken on {bad}" for bad in (0, 1) for _ in range(4)]
+    assert first == [{"text": text, "quick": True, "after": [2.0]} for text in expected]
+
+
+def test_different_collectives_are_never_paired() -> None:
+    results = launch(f"{__file__}:disagreeing", 2)
+    assert {result.value["text"] for result in results} == {
+        "rank 0: about to sum (2,) torch.float32; rank 1: about to gather"
+    }
+    assert all(result.value["after"] == [0, 1] for result in results)
+
+
+def test_one_process_is_the_same_code() -> None:
+    ranks = Ranks()
+    assert ranks.gather(5) == [5]
+    assert ranks.sum(torch.ones(2)).tolist() == [1, 1]
+    with pytest.raises(RankError, match=r"^ValueError: no$"):
+        ranks.together(lambda: (_ for _ in ()).throw(ValueError("no")))
+    with pytest.raises(RankError, match=r"^it broke$"):
+        ranks.agree("it broke")
+
+
+def test_sum_leaves_its_argument_alone() -> None:
+    own = torch.ones(2)
+    assert Ranks().sum(own) is not own
+
+
+def test_error_that_all_ranks_share_is_said_once() -> None:
+    assert str(RankError([(0, "same"), (1, "same")], world=2)) == "same"
+    assert str(RankError([(0, "same"), (1, "same")], world=3)) == "rank 0: same; rank 1: same"
+
+
+def test_descriptions_are_one_line() -> None:
+    assert describe(ValueError("a\nb")) == "ValueError: a b"
+    assert describe(NotApplicable("cannot apply")) == "cannot apply"
+    assert len(describe(ValueError("x" * 10_000))) == 600

@@ -1,0 +1,134 @@
+"""Rows of a batch, and samples that do not depend on the number of processes."""
+
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from safeguards.core.batch import BatchFields
+from safeguards.core.errors import ConfigurationError, FieldError
+from safeguards.core.ranks import Ranks
+from safeguards.core.rows import Rows, Sample, read_rows
+
+
+class Given:
+    """Outputs that belong to the whole batch."""
+
+    def __init__(self, logits: torch.Tensor, covers_batch: bool) -> None:
+        self.logits, self.covers_batch, self.asked = logits, covers_batch, [0]
+
+    def __call__(self, rows: Rows) -> torch.Tensor:
+        self.asked.append(rows.n)
+        return self.logits if self.covers_batch else rows.inputs * 2
+
+
+class Together(Ranks):
+    """Stands for one of several ranks whose gathers are known beforehand."""
+
+    def __init__(self, rank: int, held: list[Any]) -> None:
+        super().__init__(rank=rank, world=len(held))
+        self.held = held
+
+    def gather(self, item: Any) -> list[Any]:
+        assert item == self.held[self.rank]
+        return self.held
+
+
+def rows(**changes: Any) -> Rows:
+    batch = {
+        "x": torch.arange(4.0),
+        "y": torch.tensor([[0], [1], [0], [1]]),
+        "sex": ["m", "f", "f", "m"],
+        "id": [7, 7, 8, 9],
+    }
+    fields = BatchFields(**{"inputs": "x", "target": "y", "groups": {"sex": "sex"}, **changes.pop("fields", {})})
+    given = {"arrived": 10, "positions": None, "size": None, "predict": Given(torch.arange(4.0) + 5, True)}
+    return read_rows({**batch, **changes.pop("batch", {})}, fields, **{**given, **changes})
+
+
+def test_identity_in_order() -> None:
+    assert rows().ids.tolist() == [10, 11, 12, 13]
+    assert not rows().identified
+    assert rows(positions=torch.tensor([3, 2, 1, 0])).ids.tolist() == [3, 2, 1, 0]
+    by_id = rows(positions=torch.tensor([3, 2, 1, 0]), fields={"row_id": "id"})
+    assert by_id.ids.tolist() == [7, 7, 8, 9]
+    assert by_id.identified
+
+
+def test_target_of_one_column_is_flat() -> None:
+    target = rows().target
+    assert target is not None
+    assert target.tolist() == [0, 1, 0, 1]
+
+
+def test_fields_of_different_length_are_refused() -> None:
+    with pytest.raises(FieldError, match=r"groups\['sex'\] has 3 rows, inputs have 4"):
+        rows(batch={"sex": ["m", "f", "f"]})
+
+
+@pytest.mark.parametrize("covers_batch", [True, False])
+def test_only_keeps_everything_aligned(covers_batch: bool) -> None:
+    predict = Given(torch.arange(4.0) + 5, covers_batch)
+    part = rows(predict=predict).only(torch.tensor([False, True, False, True])).only(torch.tensor([False, True]))
+    assert (part.n, part.ids.tolist(), part.inputs.tolist(), part.groups) == (1, [13], [3.0], {"sex": ["m"]})
+    assert part.logits().tolist() == ([8.0] if covers_batch else [6.0])
+    assert predict.asked[-1] == (4 if covers_batch else 1)
+
+
+def test_outputs_are_computed_once() -> None:
+    predict = Given(torch.arange(4.0), True)
+    seen = rows(predict=predict)
+    seen.logits()
+    seen.logits()
+    assert predict.asked == [0, 4]
+
+
+def test_sample_of_nothing_is_refused() -> None:
+    with pytest.raises(ConfigurationError):
+        Sample(k=0)
+
+
+def sampled(ids: list[list[int]], k: int, seed: int, chunk: int) -> list[int]:
+    """What a job of ``len(ids)`` ranks keeps."""
+    samples: list[Sample[int]] = []
+    for own in ids:
+        sample: Sample[int] = Sample(k=k, seed=seed)
+        for start in range(0, len(own), chunk):
+            part = torch.tensor(own[start : start + chunk])
+            sample.offer(part, part.tolist())
+        samples.append(sample)
+    held = [[row[0] for row in sample._kept] for sample in samples]
+    return sorted(item for rank, sample in enumerate(samples) for _, item in sample.settle(Together(rank, held)))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    n=st.integers(1, 60),
+    k=st.integers(1, 70),
+    seed=st.integers(0, 99),
+    world=st.integers(1, 5),
+    chunk=st.integers(1, 9),
+)
+def test_sample_is_the_same_on_any_number_of_processes(n: int, k: int, seed: int, world: int, chunk: int) -> None:
+    alone = sampled([list(range(n))], k, seed, 60)
+    spread = sampled([list(range(rank, n, world)) for rank in range(world)], k, seed, chunk)
+    assert spread == alone
+    assert len(alone) == min(k, n)
+
+
+def test_seed_changes_the_sample() -> None:
+    assert sampled([list(range(100))], 10, 0, 10) != sampled([list(range(100))], 10, 1, 10)
+
+
+def test_repeated_identities_are_the_users_rows_and_stay() -> None:
+    assert sampled([[4, 4, 4]], 9, 0, 2) == [4, 4, 4]
+
+
+def test_sampled_tensors_do_not_keep_their_batch() -> None:
+    sample: Sample[torch.Tensor] = Sample(k=1)
+    batch = torch.zeros(1000, 10)
+    sample.offer(torch.arange(1000), batch)
+    ((_, item),) = sample.settle(Ranks())
+    assert item.untyped_storage().nbytes() == 10 * 4
