@@ -5,8 +5,10 @@ The function under test lives in a test file (or beside it), takes plain JSON ar
     # tests/topic/test_guard.py
     from tests.helpers.launch import launch
 
+    WORLD = int(os.environ.get("WORLD_SIZE", "1"))    # read early: Lightning deletes it at the end of each fit
+
     def count(rows: int) -> dict[str, int]:           # runs on every process
-        trainer = pl.Trainer(accelerator="cpu", devices=int(os.environ["WORLD_SIZE"]), strategy="ddp", ...)
+        trainer = pl.Trainer(accelerator="cpu", devices=WORLD, strategy="ddp", ...)
         ...
         return {"rank": trainer.global_rank, "n": rows}
 
@@ -210,6 +212,15 @@ def _run_on_this_process(job: Mapping[str, Any], value: Path) -> None:
     sys.modules[spec.name] = module
     spec.loader.exec_module(module)
     value.write_text(json.dumps(getattr(module, job["function"])(**job["arguments"])))
+    _leave_groups()
+
+
+def _leave_groups() -> None:
+    """A process that exits while gloo's threads are at work may abort."""
+    import torch.distributed as dist
+
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 if __name__ == "__main__":
