@@ -1,9 +1,7 @@
 """From tables to comparisons: which groups can be judged, how sure each rate is, and what that leaves for the worst.
 
-Legend: G groups, C classes taken as the positive one in turn.
-
-A group with fewer than ``min_support`` rows behind a rate is named and its rate is not used. What it might be is kept:
-its rate lies somewhere in [0, 1], so fewer rows never make a verdict easier to pass.
+Legend: G groups, C classes taken as the positive one in turn. A group with fewer than ``min_support`` rows behind a
+rate is not compared in that rate.
 """
 
 from __future__ import annotations
@@ -30,15 +28,11 @@ class Rules:
     positive: int = 1
     min_support: int = 10
     alpha: float = 0.05
-    ignore_small: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Comparison:
-    """One rate of one grouping: ``classes`` in columns, who can be judged, and bounds on each group's rate.
-
-    A bound is NaN where the group is left out; the last row is for combinations that never occurred, if there are any.
-    """
+    """One rate of one grouping: ``classes`` in columns, who can be judged, and bounds on their rates, NaN elsewhere."""
 
     table: GroupTable
     rate: str
@@ -53,16 +47,20 @@ class Comparison:
         """The rates of the groups that can be judged, NaN elsewhere."""
         return np.where(self.judged_gc, self.counted.value, np.nan)
 
+    @property
+    def comparable_c(self) -> Mask:
+        """Whether two groups or more can be judged."""
+        return np.asarray(self.judged_gc.sum(axis=0) >= 2)
+
     def value(self, definition: Definition) -> Floats:
-        """The measure, one value per class; NaN where fewer than two groups can be judged."""
-        comparable_c = self.judged_gc.sum(axis=0) >= 2
-        return np.where(comparable_c, definition.compare.value(self.rate_gc), np.nan)
+        """The measure, one value per class; NaN where it has none."""
+        return np.where(self.comparable_c, definition.compare.value(self.rate_gc), np.nan)
 
     def bounds(self, definition: Definition) -> tuple[Floats, Floats]:
-        """Bounds on the measure, per class; the whole scale where it has no value."""
-        low_c, high_c = definition.compare.bounds(self.low_gc, self.high_gc)
+        """Bounds on the measure, per class; NaN where it has no value."""
         known_c = ~np.isnan(self.value(definition))
-        return np.where(known_c, low_c, 0.0), np.where(known_c, high_c, 1.0)
+        low_c, high_c = definition.compare.bounds(self.low_gc, self.high_gc)
+        return np.where(known_c, low_c, np.nan), np.where(known_c, high_c, np.nan)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -106,17 +104,12 @@ def _judged(table: GroupTable, rate: str, rules: Rules) -> tuple[Rate, Mask]:
 
 def _bounded(table: GroupTable, rate: str, counted: Rate, judged_gc: Mask, alpha: float, rules: Rules) -> Comparison:
     low_gc, high_gc = clopper_pearson(counted.hits, counted.rows, alpha)
-    least, most = (np.nan, np.nan) if rules.ignore_small else (0.0, 1.0)
-    low_gc, high_gc = np.where(judged_gc, low_gc, least), np.where(judged_gc, high_gc, most)
-    if table.unseen:
-        low_gc = np.pad(low_gc, ((0, 1), (0, 0)), constant_values=least)
-        high_gc = np.pad(high_gc, ((0, 1), (0, 0)), constant_values=most)
     return Comparison(
         table=table,
         rate=rate,
         classes=_classes(table, rate, rules),
         counted=counted,
         judged_gc=judged_gc,
-        low_gc=low_gc,
-        high_gc=high_gc,
+        low_gc=np.where(judged_gc, low_gc, np.nan),
+        high_gc=np.where(judged_gc, high_gc, np.nan),
     )

@@ -14,7 +14,7 @@ from safeguards.core.safeguard import Safeguard, SafeguardOptions
 from safeguards.core.verdict import Measurement
 from safeguards.fairness.classes import classes_of, predicted
 from safeguards.fairness.comparing import Compared, Rules, compare
-from safeguards.fairness.judging import judge
+from safeguards.fairness.judging import held_back, judge
 from safeguards.fairness.labels import Key, in_order, labels_of, spellings
 from safeguards.fairness.measures import MEASURES
 from safeguards.fairness.opinion import disagreement
@@ -148,13 +148,15 @@ class FairnessCheck(Safeguard):
         return None
 
     def _judge(self, tables: list[GroupTable], scene: Scene) -> dict[str, Measurement]:
-        rules = Rules(
-            positive=self.positive, min_support=self.min_support, alpha=self.alpha, ignore_small=self.ignore_small
-        )
+        rules = Rules(positive=self.positive, min_support=self.min_support, alpha=self.alpha)
         compared = compare(tables, list(self.limits), rules, scene.look)
-        found = judge(list(self.limits), compared, whole=self.decide_on == "point")
-        self._last[f"{scene.moment.stage}/{scene.loader.name}"] = (compared, {k: m.value for k, m in found.items()})
-        return found
+        found = {name: judge(name, compared) for name in self.limits}
+        last = {name: each.value for name, each in found.items()}
+        self._last[f"{scene.moment.stage}/{scene.loader.name}"] = (compared, last)
+        return {
+            name: held_back(each, self.limits[name], on=self.decide_on, ignore_small=self.ignore_small)
+            for name, each in found.items()
+        }
 
 
 def added_up(tallies: Sequence[Tally], groups: Sequence[Sequence[Key]], classes: int, ranks: Ranks) -> list[GroupTable]:

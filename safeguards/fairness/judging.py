@@ -6,16 +6,18 @@ Legend: G groups, C classes taken as the positive one in turn.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from safeguards.core.limit import DecideOn, Limit, decide
 from safeguards.core.verdict import Measurement
 from safeguards.fairness.comparing import Compared, Comparison
 from safeguards.fairness.measures import MEASURES, RATES, Definition
 from safeguards.fairness.table import GroupTable
 
-__all__ = ["Worst", "judge", "measure", "worst_of"]
+__all__ = ["Worst", "held_back", "judge", "worst_of"]
 
 NAMED = 5
 
@@ -29,39 +31,41 @@ class Worst(NamedTuple):
     highest: int
 
 
-def judge(names: Sequence[str], compared: Compared, *, whole: bool = False) -> dict[str, Measurement]:
-    """Every measure in ``names``. A model that gives all rows one class treats groups alike and tells nothing apart."""
-    found = {}
-    for name in names:
-        only = None if MEASURES[name].rates == ("accuracy",) else _only_class(compared.of(MEASURES[name])[0].table)
-        unfit = None if only is None else f"the model gives every row class {only}, so groups can only be alike"
-        found[name] = measure(name, compared, unfit=unfit, whole=whole)
-    return found
-
-
-def _only_class(table: GroupTable) -> int | None:
-    given = np.flatnonzero(table.counts_g3c[:, 1].sum(axis=0))
-    return int(given[0]) if len(given) == 1 else None
-
-
-def measure(name: str, compared: Compared, *, unfit: str | None = None, whole: bool = False) -> Measurement:
-    """The worst of a measure over groupings, rates and classes, with bounds on it.
-
-    ``unfit`` says why the number must not decide. ``whole`` is for a decision on the value alone, which no interval
-    holds back: then every attribute must be judged.
-    """
+def judge(name: str, compared: Compared) -> Measurement:
+    """The worst of a measure over groupings, rates and classes, with bounds on it, of the groups that can be judged."""
     definition = MEASURES[name]
     parts = compared.of(definition)
-    low, high = (np.concatenate(ends) for ends in zip(*(part.bounds(definition) for part in parts), strict=True))
     pick = definition.compare.worst
+    low, high = (np.concatenate(ends) for ends in zip(*(part.bounds(definition) for part in parts), strict=True))
+    value = float(pick(np.concatenate([part.value(definition) for part in parts])))
     return Measurement(
-        value=float(pick(np.concatenate([part.value(definition) for part in parts]))),
+        value=value,
         n=parts[0].table.n,
-        interval=(float(pick(low)), float(pick(high))),
+        interval=None if np.isnan(value) else (float(pick(low)), float(pick(high))),
         note=_note(definition, compared),
-        insufficient=unfit or _not_compared(definition, compared, whole),
+        insufficient=_trivial(definition, parts[0].table) or ("nothing to compare" if np.isnan(value) else None),
         details=_details(definition, compared),
     )
+
+
+def held_back(found: Measurement, limit: Limit, *, on: DecideOn, ignore_small: bool) -> Measurement:
+    """The same measurement, unless it would be let through although groups were not judged: then INCONCLUSIVE.
+
+    Fewer rows must never make a verdict easier to pass. ``ignore_small`` lets groups with too few rows go, but not a
+    rate that could be compared nowhere on an attribute.
+    """
+    missing = found.details["not_compared"] or (found.details["not_judged"] and not ignore_small)
+    if not missing or not decide(found, limit, on=on).outcome.admits:
+        return found
+    return replace(found, insufficient=f"{found.value:.4g}, but not of every group, n={found.n}")
+
+
+def _trivial(definition: Definition, table: GroupTable) -> str | None:
+    """A model that gives every row one class treats groups alike and tells nothing apart."""
+    given = np.flatnonzero(table.counts_g3c[:, 1].sum(axis=0))
+    if definition.rates == ("accuracy",) or len(given) != 1:
+        return None
+    return f"the model gives every row class {given[0]}, so groups can only be alike"
 
 
 def worst_of(definition: Definition, parts: Sequence[Comparison]) -> Worst | None:
@@ -76,41 +80,49 @@ def worst_of(definition: Definition, parts: Sequence[Comparison]) -> Worst | Non
     return Worst(part, column, int(np.nanargmin(rate_g)), int(np.nanargmax(rate_g)))
 
 
-def _not_compared(definition: Definition, compared: Compared, whole: bool) -> str | None:
-    """Why a rate cannot be compared at all or, for the ``whole``, on some attribute."""
-    for rate in definition.rates:
-        parts = compared.parts[rate]
-        idle = [part for part in parts if np.isnan(part.value(definition)).all()]
-        if len(idle) == len(parts) or (whole and any(len(part.table.attributes) == 1 for part in idle)):
-            reasons = (_why_idle(part, compared.rules.min_support) for part in idle)
-            return f"{rate} cannot be compared: {'; '.join(reasons)}"
-    return None
+def _not_compared(definition: Definition, parts: Sequence[Comparison], min_support: int) -> list[str]:
+    """In words: each rate that could not be compared on a grouping, and each class without a ratio."""
+    found = []
+    for part in parts:
+        value_c = part.value(definition)
+        if not part.comparable_c.any():
+            found.append(f"{part.rate} on {part.table.name}, {_why_idle(part, min_support)}")
+        elif never := [part.classes[place] for place in np.flatnonzero(part.comparable_c & np.isnan(value_c))]:
+            found.append(f"{part.rate} on {part.table.name}, which is 0 in every group for class {never[0]}")
+    return found
 
 
 def _why_idle(part: Comparison, min_support: int) -> str:
-    judged, groups = int(part.judged_gc.sum(axis=0).max()), len(part.table.groups)
-    if judged >= 2:
-        return f"on {part.table.name} it is 0 in every group"
-    if groups == 1:
-        return f"{part.table.name} has the one group {part.table.groups[0]}"
-    return f"of the {groups} groups of {part.table.name}, {judged} have {min_support} rows or more behind it"
+    groups = part.table.groups
+    if len(groups) == 1:
+        return f"which has the one group {groups[0]}"
+    judged = int(part.judged_gc.sum(axis=0).max())
+    return f"where {judged} of {len(groups)} groups have the {min_support} rows it takes"
 
 
 def _note(definition: Definition, compared: Compared) -> str:
-    parts = compared.of(definition)
+    parts, least = compared.of(definition), compared.rules.min_support
     worst = worst_of(definition, parts)
     left = [f"{each['grouping']}={each['group']} ({each['rows']})" for each in _not_judged(parts)]
-    more = f" and {len(left) - NAMED} more" if len(left) > NAMED else ""
-    small = f"not judged, fewer than {compared.rules.min_support} rows: {', '.join(left[:NAMED])}{more}"
-    return ". ".join(([_where(worst)] if worst else []) + ([small] if left else []))
+    idle = _not_compared(definition, parts, least)
+    texts = [_where(worst)] if worst else []
+    texts += [f"not compared: {_some(idle)}"] if idle else []
+    texts += [f"not judged, with fewer than {least} rows: {_some(list(dict.fromkeys(left)))}"] if left else []
+    return ". ".join(texts)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:NAMED]) + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
 
 
 def _where(worst: Worst) -> str:
     part, label = worst.part, worst.part.classes[worst.column]
     of_class = "" if label is None or part.table.classes == 2 else f" of class {label}"
+    rate_g, groups = part.rate_gc[:, worst.column], part.table.groups
+    if rate_g[worst.lowest] == rate_g[worst.highest]:
+        return f"{part.rate}{of_class} is {rate_g[worst.lowest]:.3f} in every group of {part.table.name}"
     low, high = (
-        f"{part.rate_gc[group, worst.column]:.3f} in {part.table.groups[group]} "
-        f"({part.counted.rows[group, worst.column]} rows)"
+        f"{rate_g[group]:.3f} in {groups[group]} ({part.counted.rows[group, worst.column]} rows)"
         for group in (worst.lowest, worst.highest)
     )
     return f"worst on {part.table.name}: {part.rate}{of_class} {low} against {high}"
@@ -147,6 +159,7 @@ def _details(definition: Definition, compared: Compared) -> dict[str, Any]:
         "by_grouping": {name: _worst_on(definition, parts, name) for name in tables},
         "groups": [row for table in tables.values() for row in _rows(table, column)],
         "not_judged": _not_judged(parts),
+        "not_compared": _not_compared(definition, parts, compared.rules.min_support),
         "unseen_combinations": {name: table.unseen for name, table in tables.items() if table.unseen},
     }
 

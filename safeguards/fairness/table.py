@@ -73,7 +73,7 @@ class Tally:
         return len(self.codes) > self.max_groups
 
     def add(self, labels: dict[str, list[Label]], true: Counts, guess: Counts, classes: int) -> None:
-        """Count N rows; ``labels`` has N labels per attribute, ``true`` and ``guess`` are ``(N,)``, classes 0 .. C - 1."""
+        """Count N rows; ``labels`` has N per attribute, ``true`` and ``guess`` are ``(N,)`` classes 0 .. C - 1."""
         keys = list(zip(*(labels[name] for name in self.attributes), strict=True))
         self._enrol(keys)
         if self.too_many:
