@@ -1,0 +1,69 @@
+"""Projected gradient descent with restarts (Madry et al. 2018, arXiv 1706.06083)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from safeguards.adversarial.attacks.ball import Ball, ball_around, rows_shaped
+from safeguards.adversarial.attacks.loss import LogitsOf, look, predicted, slope, wrong
+from safeguards.adversarial.attacks.result import Attacked, felt, outside_inference
+from safeguards.adversarial.threat import ThreatModel
+from safeguards.core.identity import mix
+
+__all__ = ["pgd", "starts"]
+
+
+@outside_inference
+def pgd(
+    logits_of: LogitsOf,
+    x: Tensor,
+    y: Tensor,
+    threat: ThreatModel,
+    *,
+    seeds: Tensor,
+    steps: int = 10,
+    restarts: int = 1,
+    share: float = 0.25,
+    multiple: float = 1.0,
+) -> Attacked:
+    """Attack rows ``x`` (N, ...) of classes ``y`` (N,) at ``multiple`` times eps with steps of ``share`` times that.
+
+    ``restarts`` counts random starts, drawn from each row's own int64 seed (N,); 0 is one run from the rows themselves.
+    A row stays where it is once it is wrong, while the others go on: every process makes ``runs * (steps + 1) - 1``
+    forwards, whatever the rows do.
+    """
+    ball = ball_around(x, threat, multiple=multiple)
+    right = torch.ones(len(x), dtype=torch.bool, device=x.device)
+    flags = torch.zeros(3, len(x), dtype=torch.bool, device=x.device)
+    place = x
+    for run, start in enumerate(starts(ball, seeds, restarts)):
+        if run:
+            right &= ~wrong(look(logits_of, place), y)
+        begin = torch.where(rows_shaped(right, x), start, place)
+        place, flags_here = _climb(logits_of, begin, y, ball, right, steps, share)
+        flags |= flags_here
+    return Attacked(x=place, sloped=flags[0], steered=flags[1], moved=flags[2])
+
+
+def _climb(
+    logits_of: LogitsOf, start: Tensor, y: Tensor, ball: Ball, right: Tensor, steps: int, share: float
+) -> tuple[Tensor, Tensor]:
+    """Where a run ends, and (sloped, steered, moved); ``right`` loses, in place, the rows that fall."""
+    logits, gradient = slope(logits_of, start, y)
+    flags = felt(gradient, ball)
+    x = start
+    for left in reversed(range(steps)):
+        right &= predicted(logits) == y
+        x = ball.step(x, gradient, rows_shaped(right, x) * share)
+        if left:
+            logits, gradient = slope(logits_of, x, y)
+    moved = (x != start).flatten(1).any(1) | ~right
+    return x, torch.stack([*flags, moved])
+
+
+def starts(ball: Ball, seeds: Tensor, restarts: int) -> list[Tensor]:
+    """Where each run begins: ``restarts`` random places, or the rows themselves."""
+    if restarts == 0:
+        return [ball.origin]
+    return [ball.start(mix(seeds, restart)) for restart in range(restarts)]

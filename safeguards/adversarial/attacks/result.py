@@ -1,0 +1,52 @@
+"""What an attack leaves: one place per row, and whether it could steer at all. Shapes: N rows, ... a row."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
+from typing import Concatenate, ParamSpec
+
+import torch
+from torch import Tensor
+
+from safeguards.adversarial.attacks.ball import Ball
+from safeguards.adversarial.attacks.loss import LogitsOf
+
+__all__ = ["Attacked", "felt", "outside_inference"]
+
+P = ParamSpec("P")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attacked:
+    """``x`` (N, ...): the first place where a row was wrong, else where its attack ended.
+
+    Per row (N,) bool: ``sloped`` the input gradient was finite and not all zero, ``steered`` so it was on the features
+    that may change, ``moved`` the row left its start, or its start was wrong already.
+    """
+
+    x: Tensor
+    sloped: Tensor
+    steered: Tensor
+    moved: Tensor
+
+
+def outside_inference(
+    attack: Callable[Concatenate[LogitsOf, Tensor, P], Attacked],
+) -> Callable[Concatenate[LogitsOf, Tensor, P], Attacked]:
+    """Run an attack on ordinary tensors, with no gradient recorded but its own."""
+
+    @wraps(attack)
+    def run(logits_of: LogitsOf, x: Tensor, /, *args: P.args, **kwargs: P.kwargs) -> Attacked:
+        with torch.inference_mode(False), torch.no_grad():
+            return attack(logits_of, x.detach().clone(), *args, **kwargs)
+
+    return run
+
+
+def felt(gradient: Tensor, ball: Ball) -> Tensor:
+    """(sloped, steered) of a gradient (N, ...), as bool (2, N)."""
+    flat, free = gradient.flatten(1), (ball.scale > 0).flatten()
+    finite, sloped = flat.isfinite().all(1), flat != 0
+    return torch.stack([finite & sloped.any(1), finite & (sloped & free).any(1)])
