@@ -1,0 +1,250 @@
+"""Have the data drifted from the reference? Judged at the end of each validation and test; drawn once at the end."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+import torch
+from torch import Tensor
+
+from safeguards.core.errors import ConfigurationError, NotApplicable
+from safeguards.core.names import encode
+from safeguards.core.rows import Sample
+from safeguards.core.safeguard import Safeguard, SafeguardOptions
+from safeguards.core.verdict import Measurement
+from safeguards.drift.features import PREDICTIONS, features, predictions
+from safeguards.drift.findings import MIN_ROWS, compare
+from safeguards.drift.frames import Source, check_source, module_frame, read_file
+from safeguards.drift.page import draw
+from safeguards.drift.profile import Profile, profile
+from safeguards.drift.sides import RowTable, Seen, joined, settled
+from safeguards.drift.telling import measured
+from safeguards.drift.training import training_rows
+
+if TYPE_CHECKING:
+    from pytorch_lightning import LightningModule, Trainer
+
+    from safeguards.core.batch import BatchFields
+    from safeguards.core.rows import Rows
+    from safeguards.core.scene import Scene
+    from safeguards.drift.findings import Comparison
+
+__all__ = ["DriftReport"]
+
+
+class DriftReport(Safeguard):
+    """Compares the rows that a model is judged on with a reference, column by column.
+
+    Measure: ``drifted_share``, the share of the compared columns that drifted; 0 is none, 1 all. A column drifted when
+    a test rejects at ``alpha`` (Benjamini-Hochberg over the columns) and its distance is at least ``min_effect``, or
+    when it broke: it is missing, new, of another type, all gaps, or infinite where the reference is not. It is stable
+    when a distance of ``min_effect`` is excluded; between the two it is undecided and widens the interval.
+
+    ``reference`` is "train", a pandas data frame, or the path of a Parquet or CSV file; ``current`` is "validation"
+    (the rows of the running loader; in a test its rows), a frame or a path. "train" and "validation" are read from the
+    data module's ``frame(split)`` where it has one, else from batches: ``columns`` then names the D features of (N, D)
+    inputs, and images are compared by statistics of each. For frames ``columns`` names those to compare (default all).
+    With ``fields`` the model's predictions are compared too; with a table as reference they cannot be, and it says so.
+    ``sample`` rows of each side are compared. With ``report`` a page is drawn at the end of fit, or after each
+    validation and test outside fit. The rest are the options of every safeguard (`SafeguardOptions`).
+
+    Raises `ConfigurationError` for arguments that make no sense.
+    """
+
+    topic = "drift"
+    measures = ("drifted_share",)
+
+    def __init__(
+        self,
+        *,
+        reference: Any,
+        current: Any = "validation",
+        columns: Sequence[str] | None = None,
+        fields: BatchFields | None = None,
+        sample: int = 5000,
+        alpha: float = 0.05,
+        min_effect: float = 0.1,
+        seed: int = 0,
+        report: bool = True,
+        **options: Unpack[SafeguardOptions],
+    ) -> None:
+        super().__init__(fields=fields, **options)
+        self.reference = check_source("reference", reference, "train")
+        self.current = check_source("current", current, "validation")
+        self.columns = _names(columns)
+        self.sample, self.seed, self.report = sample, seed, report
+        self.alpha, self.min_effect = _share("alpha", alpha), _share("min_effect", min_effect)
+        if isinstance(sample, bool) or not isinstance(sample, int) or sample < MIN_ROWS:
+            raise ConfigurationError(f"DriftReport(sample={sample!r}): expected a number of rows, {MIN_ROWS} or more")
+        self.needs_identity = fields is not None
+        self._known: dict[int, tuple[Profile, str | None]] = {}
+        self._pages: dict[Path, partial[str | None]] = {}
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """The reference is read anew for each fit, validation or test."""
+        super().setup(trainer, pl_module, stage)
+        self._known.clear()
+
+    def prepare(self, scene: Scene) -> Seen:
+        """An empty sample."""
+        return Seen(sample=Sample(k=self.sample, seed=self.seed))
+
+    def observe(self, seen: Seen, rows: Rows, scene: Scene) -> None:
+        """Keep a bounded sample of the rows of one batch, as numbers."""
+        logits = self._logits(seen, rows)
+        if logits is not None:
+            seen.faulty += int((~torch.isfinite(logits.reshape(rows.n, -1))).any(dim=1).sum())
+        seen.names, values = self._numbers(scene, rows.inputs, logits, rows.n)
+        seen.rows += rows.n
+        seen.sample.offer(rows.ids, values)
+
+    def _logits(self, seen: Seen, rows: Rows) -> Tensor | None:
+        try:
+            return None if seen.refused or rows.n == 0 else rows.logits()
+        except NotApplicable as error:
+            seen.refused = str(error)
+            return None
+
+    def _numbers(self, scene: Scene, inputs: Any, logits: Tensor | None, n: int) -> tuple[list[str], Tensor]:
+        """Names and values (N, F); predictions that are not there are NaN."""
+        names, values = ([], torch.empty(n, 0)) if self._in_table(scene) else features(inputs, self.columns)
+        said = torch.full((n, len(PREDICTIONS)), torch.nan) if logits is None else predictions(logits)
+        return [*names, *PREDICTIONS], torch.cat([values, said], dim=1)
+
+    def _in_table(self, scene: Scene) -> bool:
+        """Whether a table has the current rows. ``frame(split)`` cannot tell the rows of several loaders apart."""
+        has_frame = callable(getattr(getattr(scene.trainer, "datamodule", None), "frame", None))
+        return not isinstance(self.current, str) or (has_frame and scene.loader.name is None)
+
+    def examine(self, seen: Seen, scene: Scene) -> Mapping[str, Measurement]:
+        """Compare both sides; the tests run on rank 0 alone, which holds the frames."""
+        k = scene.rows_within_budget(self.sample)
+        if k < MIN_ROWS:
+            why = f"max_share_of_fit allowed {k} rows a side, at least {MIN_ROWS} are needed"
+            return {"drifted_share": Measurement(value=float("nan"), n=0, insufficient=why)}
+        if self.fields is None and not self._in_table(scene):
+            raise NotApplicable("no rows to compare: give fields=, current=, or a data module with frame(split)")
+        now = settled(seen, scene.ranks)
+        now, then = self._with_training_rows(now, scene, k)
+        found = self._found(now, then, scene, k) if scene.ranks.rank == 0 else None
+        answer = scene.ranks.broadcast(found)
+        assert answer is not None  # noqa: S101 - rank 0 always has one
+        return {"drifted_share": answer}
+
+    def _with_training_rows(self, now: RowTable, scene: Scene, k: int) -> tuple[RowTable, RowTable | None]:
+        """All ranks: the training rows to compare with, and why there are no predictions where there are none."""
+        if self.fields is None:
+            return replace(now, refused="fields= is not given"), None
+        if not isinstance(self.reference, str):
+            return replace(now, refused="the reference is a table, which the model cannot be asked about"), None
+        if now.refused is None:
+            try:
+                return now, self._training_rows(now, scene, k)
+            except NotApplicable as error:
+                now = replace(now, refused=str(error))
+        return now, None if self._in_table(scene) else self._training_rows(now, scene, k)
+
+    def _training_rows(self, now: RowTable, scene: Scene, k: int) -> RowTable:
+        assert self.fields is not None  # noqa: S101 - asked before
+        values = training_rows(
+            scene,
+            self.fields,
+            k=k,
+            seed=self.seed,
+            ask=now.refused is None,
+            columns=lambda inputs, logits, n: self._numbers(scene, inputs, logits, n)[1],
+        )
+        return RowTable(names=now.names, values=values, refused=now.refused)
+
+    def _found(self, now: RowTable, then: RowTable | None, scene: Scene, k: int) -> Measurement:
+        """Rank 0: what both sides look like, compared."""
+        if now.faulty:
+            fault = f"the outputs of {now.faulty} of {now.rows} rows are not finite"
+            return Measurement(value=float("nan"), n=now.rows, model_fault=fault)
+        (reference, torn), (current, torn_now) = self._reference(then, scene, k), self._current(now, scene, k)
+        named = self.columns if self._in_table(scene) else None
+        found = compare(reference, current, alpha=self.alpha, min_effect=self.min_effect, columns=named)
+        rules: dict[str, Any] = {"alpha": self.alpha, "min_effect": self.min_effect, "seed": self.seed}
+        notes = [] if now.refused is None else [f"predictions are not compared: {now.refused}"]
+        if self.report:
+            rules["page"] = self._keep_for_page(reference, current, found, scene)
+            notes += [] if scene.trainer.state.fn == "fit" else self._draw()
+        return measured(
+            found, reference, current, notes=notes, torn=[text for text in (torn, torn_now) if text], rules=rules
+        )
+
+    def _reference(self, then: RowTable | None, scene: Scene, k: int) -> tuple[Profile, str | None]:
+        if then is not None and not self._in_table(scene):
+            return then.profile(sample=k, seed=self.seed), None
+        if k not in self._known:
+            self._known = {k: self._profiled(self._reference_table(scene), k)}
+        table, torn = self._known[k]
+        return (table if then is None else joined(table, then.profile(sample=k, seed=self.seed))), torn
+
+    def _reference_table(self, scene: Scene) -> Source:
+        if not self._in_table(scene) and self.columns is None:
+            raise NotApplicable("columns= must name the features of the inputs to compare them with a reference table")
+        source = module_frame(scene.trainer, "train") if isinstance(self.reference, str) else _source(self.reference)
+        if source is None:
+            raise NotApplicable(
+                'reference="train" has no table: give the data module a frame(split), or reference= one'
+            )
+        return source
+
+    def _current(self, now: RowTable, scene: Scene, k: int) -> tuple[Profile, str | None]:
+        rows = now.profile(sample=k, seed=self.seed)
+        if not self._in_table(scene):
+            return rows, None
+        split = "test" if scene.moment.stage == "test" else "validation"
+        source = module_frame(scene.trainer, split) if isinstance(self.current, str) else _source(self.current)
+        assert source is not None  # noqa: S101 - it is in a table
+        table, torn = self._profiled(source, k)
+        return joined(table, rows), torn
+
+    def _profiled(self, source: Source, k: int) -> tuple[Profile, str | None]:
+        known = profile(source.frame, sample=k, seed=self.seed, columns=self.columns, loose=source.loose)
+        return known, source.torn
+
+    def _keep_for_page(
+        self, reference: Profile, current: Profile, found: Mapping[str, Comparison], scene: Scene
+    ) -> str:
+        loader = [] if scene.loader.name is None else [encode(scene.loader.name)]
+        name = "-".join([self.label, scene.moment.stage, *loader])
+        path = scene.directory / "drift" / f"{name}.html"
+        title, most = f"Data drift, {self.name}, {scene.moment}", min(1.0, self.limits["drifted_share"].bound)
+        self._pages[path] = partial(draw, reference.sample, current.sample, found, path, title=title, most=most)
+        return str(path.relative_to(scene.directory))
+
+    def _draw(self) -> list[str]:
+        """Draw what was kept; what went wrong with the charts."""
+        pages, self._pages = self._pages, {}
+        return [problem for page in pages.values() if (problem := page())]
+
+    def finish(self, trainer: Trainer, module: LightningModule) -> None:
+        """Draw the last judgement of each loader, on rank 0."""
+        for problem in self._draw():
+            warnings.warn(f"drift report: {problem}", stacklevel=2)
+
+
+def _source(given: Any) -> Source:
+    return read_file(given) if isinstance(given, Path) else Source(frame=given)
+
+
+def _names(columns: Sequence[str] | None) -> list[str] | None:
+    if columns is None:
+        return None
+    names = [columns] if isinstance(columns, str) else [str(name) for name in columns]
+    if not names or isinstance(columns, str) or len(set(names)) < len(names):
+        raise ConfigurationError(f"DriftReport(columns={columns!r}): expected a list of different names, or None")
+    return names
+
+
+def _share(argument: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
+        raise ConfigurationError(f"DriftReport({argument}={value!r}): expected a number between 0 and 1")
+    return float(value)

@@ -1,0 +1,64 @@
+"""A comparison as a measurement: the number, the sentence beside it and the details that are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+from safeguards.core.verdict import Measurement
+from safeguards.drift.escape import defused
+from safeguards.drift.findings import MIN_ROWS, Comparison
+from safeguards.drift.measures import Standing, drifted_share
+from safeguards.drift.profile import Profile
+
+__all__ = ["measured"]
+
+NAMED_COLUMNS = 3  # in the sentence
+KEPT_COLUMNS = 200  # in the details, those that drifted first
+
+
+def measured(
+    found: Mapping[str, Comparison],
+    reference: Profile,
+    current: Profile,
+    *,
+    notes: Sequence[str] = (),
+    torn: Sequence[str] = (),
+    rules: Mapping[str, Any] | None = None,
+) -> Measurement:
+    """What the comparison of two profiles says; half-written files and too few rows carry no decision."""
+    rows = {"reference": reference.rows, "current": current.rows}
+    compared = min(len(reference.sample), len(current.sample))
+    details = {"rows": rows, "compared": compared, **(rules or {}), "notes": [*notes, *torn], **_kept(found)}
+    thin = _too_thin(found, rows, torn)
+    if not found:
+        return Measurement(value=float("nan"), n=compared, insufficient=thin, details=details)
+    standings = {name: comparison.standing for name, comparison in found.items()}
+    answer = drifted_share(standings, n=compared, note="; ".join([*_said(standings), *notes]), details=details)
+    return replace(answer, insufficient=thin)
+
+
+def _too_thin(found: Mapping[str, Comparison], rows: Mapping[str, int], torn: Sequence[str]) -> str | None:
+    if torn:
+        return "; ".join(torn)
+    if not found:
+        return "there is no column to compare"
+    side = min(rows, key=lambda name: rows[name])
+    return f"{rows[side]} {side} rows, at least {MIN_ROWS} are needed" if rows[side] < MIN_ROWS else None
+
+
+def _said(standings: Mapping[str, Standing]) -> list[str]:
+    drifted = [defused(name) for name, standing in standings.items() if standing is Standing.DRIFTED]
+    undecided = sum(standing is Standing.UNDECIDED for standing in standings.values())
+    more = f" and {len(drifted) - NAMED_COLUMNS} more" if len(drifted) > NAMED_COLUMNS else ""
+    said = [f"drifted: {', '.join(drifted[:NAMED_COLUMNS])}{more}"] if drifted else []
+    why = "too few rows to tell a drift that matters from chance"
+    return said + ([f"{undecided} of {len(standings)} columns undecided: {why}"] if undecided else [])
+
+
+def _kept(found: Mapping[str, Comparison]) -> dict[str, Any]:
+    order = list(Standing)
+    names = sorted(found, key=lambda name: order.index(found[name].standing))
+    kept = {name: found[name].plain() for name in names[:KEPT_COLUMNS]}
+    return {"columns": kept, "columns_left_out": len(names) - len(kept)}
