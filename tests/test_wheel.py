@@ -1,0 +1,86 @@
+"""The wheel, built from a copy of the sources and used from outside the checkout."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from safeguards._cli.init import TEMPLATE, files_of
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = ("safeguards", *TEMPLATE, "pyproject.toml", "setup.py", "README.md", "LICENSE")
+
+
+def run(command: list[str], where: Path, **environment: str) -> str:
+    """Standard output of a command that must succeed; it sees nothing of the checkout."""
+    bare = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    done = subprocess.run(
+        command,
+        cwd=where,
+        env=bare | environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=150,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    place = tmp_path_factory.mktemp("sources")
+    for name in SOURCES:
+        target = place / name
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, target, ignore=shutil.ignore_patterns("__pycache__"))
+        else:
+            shutil.copy(ROOT / name, target)
+    built = tmp_path_factory.mktemp("built")
+    run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(built), str(place)], place)
+    return next(built.glob("*.whl"))
+
+
+@pytest.fixture(scope="module")
+def command(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`safeguards` as installed from the wheel; the libraries it needs are lent by this environment."""
+    place = tmp_path_factory.mktemp("environment")
+    run([sys.executable, "-m", "venv", "--without-pip", str(place)], place)
+    install = ["install", "--no-deps", "--no-index", "--quiet", str(wheel)]
+    run([sys.executable, "-m", "pip", "--python", str(place), *install], place)
+    (lent,) = {str(Path(pytest.__file__).parents[1])}
+    next(place.glob("lib/python*/site-packages")).joinpath("lent.pth").write_text(f"{lent}\n")
+    return place / "bin" / "safeguards"
+
+
+def test_it_holds_the_library_the_cards_and_the_template(wheel: Path) -> None:
+    names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
+    library = {str(path.relative_to(ROOT)) for path in (ROOT / "safeguards").rglob("*.py")}
+    cards = {str(path.relative_to(ROOT)) for path in (ROOT / "safeguards").rglob("README.md")}
+    template = {
+        str(Path("safeguards/_template", path.relative_to(ROOT))) for n in TEMPLATE for path in files_of(ROOT / n)
+    }
+    assert names == library | cards | template | {"safeguards/py.typed"}
+
+
+def test_init_outside_the_checkout_gives_what_the_checkout_has(command: Path, tmp_path: Path) -> None:
+    python = str(command.with_name("python"))
+    where = run([python, "-c", "import safeguards; print(safeguards.__file__)"], tmp_path).splitlines()[-1]
+    assert Path(where).is_relative_to(command.parents[1])
+    run([str(command), "init", "project"], tmp_path)
+    given = {path.relative_to(tmp_path / "project"): path.read_bytes() for path in files_of(tmp_path / "project")}
+    assert given == {path.relative_to(ROOT): path.read_bytes() for name in TEMPLATE for path in files_of(ROOT / name)}
+
+
+def test_the_readmes_first_block_runs_from_the_wheel(command: Path, tmp_path: Path) -> None:
+    block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    assert block is not None
+    (tmp_path / "train.py").write_text(block[1])
+    printed = run([str(command.with_name("python")), "train.py"], tmp_path)
+    assert "demographic_parity_difference" in printed
+    assert "verdicts.jsonl" in run([str(command), "verdicts", "--help"], tmp_path)
