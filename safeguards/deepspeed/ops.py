@@ -29,6 +29,15 @@ OTHERS_LOCK_SECONDS = 3600.0
 """A lock whose owner cannot be looked up is given an hour; the longest build measured took under a minute."""
 
 
+class _ProbedWhenAsked(dict[str, bool]):
+    """DeepSpeed's table of the ops it could compile; filling it runs the compiler, which training need not wait for."""
+
+    def __missing__(self, op: str) -> bool:
+        known: dict[str, bool] = {**import_module("deepspeed.ops")._probe_compatible_ops(), **self}
+        self.update(known)
+        return known[op]
+
+
 def prepare() -> None:
     """Import deepspeed for CPU processes, without its shared-memory op, and check what it compiles later.
 
@@ -39,7 +48,7 @@ def prepare() -> None:
     os.environ.setdefault("TORCH_EXTENSIONS_DIR", str(_own_root()))
     warnings.filterwarnings("ignore", message=RENAMED_COLLECTIVES, category=FutureWarning)
     deepspeed = _import_for_cpu()
-    deepspeed.ops.__compatible_ops__[SHARED_MEMORY_OP] = False
+    vars(deepspeed.ops).setdefault("__compatible_ops__", _ProbedWhenAsked())[SHARED_MEMORY_OP] = False
     _check_before_builds(import_module("deepspeed.ops.op_builder.builder").OpBuilder)
 
 

@@ -54,11 +54,12 @@ class _OnProcesses(_Lightning):
         config: dict[str, Any] | Path | str | None = None,
         **options: Any,
     ) -> None:
-        if stage not in (1, 2, 3):
+        if stage not in (1, 2, 3) or isinstance(stage, bool):
             raise ConfigurationError(f"DeepSpeedCPUStrategy(stage={stage!r}): expected 1, 2 or 3")
+        patience = _as_timedelta(timeout)
         ops.prepare()
         buckets = {"allgather_bucket_size": BUCKET_ELEMENTS, "reduce_bucket_size": BUCKET_ELEMENTS}
-        super().__init__(stage=stage, timeout=_as_timedelta(timeout), config=config, **{**buckets, **options})
+        super().__init__(stage=stage, timeout=patience, config=config, **{**buckets, **options})
         if isinstance(self.config, dict):
             self.config.setdefault("zero_force_ds_cpu_optimizer", False)
 

@@ -1,4 +1,4 @@
-"""A small net trained under one strategy; runs on each process and returns what the tests compare."""
+"""What the distributed tests of this folder run on each process: a small net without randomness of its own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import safeguards.deepspeed as room
 
+WORLD = int(os.environ.get("WORLD_SIZE", "1"))
 LIGHTNING = "pytorch_lightning"
+CPU_NAMES = ("deepspeed_cpu_stage_1", "deepspeed_cpu_stage_2", "deepspeed_cpu_stage_3", "deepspeed_cpu_stage_3_offload")
 
 
 def net(package: str = LIGHTNING) -> Any:
@@ -43,10 +45,9 @@ def loader() -> DataLoader:
 
 
 def trainer(strategy: Any, package: str = LIGHTNING, **options: Any) -> Any:
-    settings = {"max_epochs": 2, "logger": False, "enable_checkpointing": False, **options}
+    settings = {"max_epochs": 2, "logger": False, "enable_checkpointing": False, "accelerator": "cpu", **options}
     return import_module(package).Trainer(
-        accelerator="cpu",
-        devices=int(os.environ.get("WORLD_SIZE", "1")),
+        devices=WORLD,
         strategy=strategy,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -54,9 +55,63 @@ def trainer(strategy: Any, package: str = LIGHTNING, **options: Any) -> Any:
     )
 
 
-def train(strategy: str, package: str = LIGHTNING) -> dict[str, Any]:
+def train(strategy: str, package: str = LIGHTNING, **options: Any) -> dict[str, Any]:
     module = net(package)
-    trainer(strategy, package).fit(module, loader())
-    partitioned = room.is_partitioned(module)
-    weights = {name: value.tolist() for name, value in room.full_state_dict(module).items()}
-    return {"losses": module.losses, "weights": weights, "partitioned": partitioned}
+    running = trainer(strategy, package, **options)
+    running.fit(module, loader())
+    return {
+        "losses": module.losses,
+        "partitioned": room.is_partitioned(module),
+        "weights": plain(room.full_state_dict(module)),
+        "kind": type(running.strategy).__module__,
+        "device": str(running.strategy.root_device),
+    }
+
+
+def plain(weights: dict[str, torch.Tensor]) -> dict[str, Any]:
+    return {name: value.tolist() for name, value in weights.items()}
+
+
+def resume(strategy: str) -> dict[str, Any]:
+    """Two epochs, the second one from the checkpoint of the first, by a module that has other weights."""
+    running = trainer(strategy, max_epochs=1)
+    running.fit(net(), loader())
+    path = f"checkpoint-{strategy}"
+    running.save_checkpoint(path)
+    module = net()
+    nn.init.zeros_(module.layers[0].weight)
+    trainer(strategy).fit(module, loader(), ckpt_path=path)
+    return plain(room.full_state_dict(module))
+
+
+def read_in_the_middle(strategy: str) -> dict[str, Any]:
+    """Reads the whole weights after every epoch, as safeguards do."""
+
+    class Reader(import_module(LIGHTNING).Callback):
+        seen: list[Any] = []  # noqa: RUF012
+
+        def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+            self.seen.append(plain(room.full_state_dict(pl_module)))
+
+    module = net()
+    trainer(strategy, callbacks=[Reader()]).fit(module, loader())
+    return {"seen": Reader.seen, "losses": module.losses}
+
+
+def everything() -> dict[str, Any]:
+    """One start of the processes for all cases; Lightning and DeepSpeed share the process group of the first."""
+    import deepspeed
+
+    return {
+        "trained": {name: train(name) for name in ("ddp", *CPU_NAMES)},
+        "resumed": {name: resume(name) for name in CPU_NAMES[:3]},
+        "read": read_in_the_middle("deepspeed_cpu_stage_3"),
+        "shared_memory_op": deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"],
+    }
+
+
+def alone() -> dict[str, Any]:
+    packages = (LIGHTNING, "lightning.pytorch")
+    every_row = {"use_distributed_sampler": False}
+    trained = {name: train("deepspeed_cpu_stage_1", name, **every_row) for name in packages}
+    return {"plain": train("auto", **every_row), **trained}

@@ -1,0 +1,166 @@
+"""The strategies on real processes, held against DDP and against Lightning's single device."""
+
+from __future__ import annotations
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from safeguards.core.errors import ConfigurationError
+from safeguards.deepspeed import DeepSpeedCPUStrategy, strategy
+from tests.helpers.launch import launch, run
+
+ZERO = Path(__file__).with_name("zero.py")
+NAMES = [f"deepspeed_cpu_stage_{stage}" for stage in (1, 2, 3)]
+SCRIPT = f"""
+import sys
+sys.path.insert(0, {str(ZERO.parent)!r})
+import zero
+
+class Fail(zero.import_module("pytorch_lightning").Callback):
+    def on_train_batch_start(self, trainer, *_):
+        if sys.argv[1:] == [str(trainer.global_rank)] and trainer.global_step == 2:
+            raise ValueError("the cause")
+
+trainer = zero.import_module("pytorch_lightning").Trainer(
+    accelerator="cpu", devices=2, strategy="deepspeed_cpu_stage_2", max_steps=4, logger=False,
+    enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False, callbacks=[Fail()],
+)
+trainer.fit(zero.net(), zero.loader())
+print("ended", trainer.global_rank, "of", trainer.world_size)
+"""
+
+
+@pytest.fixture(scope="module")
+def builds(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("builds")
+
+
+@pytest.fixture(scope="module")
+def pair(builds: Path) -> list[dict[str, Any]]:
+    results = launch(f"{ZERO}:everything", world=2, timeout=100, env={"TORCH_EXTENSIONS_DIR": str(builds)})
+    return [result.value for result in results]
+
+
+@pytest.fixture(scope="module")
+def alone() -> dict[str, Any]:
+    value: dict[str, Any] = launch(f"{ZERO}:alone", world=1)[0].value
+    return value
+
+
+def largest_difference(first: dict[str, Any], second: dict[str, Any]) -> float:
+    assert first.keys() == second.keys()
+    pairs = [(torch.tensor(first[name]), torch.tensor(second[name])) for name in first]
+    return max(float((a - b).abs().max()) for a, b in pairs)
+
+
+def without_buffers(weights: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in weights.items() if name.endswith(("weight", "bias"))}
+
+
+@pytest.mark.parametrize("name", [*NAMES, "deepspeed_cpu_stage_3_offload"])
+def test_every_stage_trains_the_weights_of_ddp(pair: list[dict[str, Any]], name: str) -> None:
+    expected, found = pair[0]["trained"]["ddp"], pair[0]["trained"][name]
+    assert found["losses"] == pytest.approx(expected["losses"], rel=1e-6)
+    assert largest_difference(found["weights"], expected["weights"]) < 1e-6
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_are_whole_and_equal_on_all_ranks(pair: list[dict[str, Any]], name: str) -> None:
+    first, second = (rank["trained"][name] for rank in pair)
+    assert without_buffers(first["weights"]) == without_buffers(second["weights"])
+    assert first["weights"].keys() == pair[0]["trained"]["ddp"]["weights"].keys()
+    assert [first["partitioned"], second["partitioned"]] == [name.endswith("3")] * 2
+
+
+def test_each_process_has_a_device_of_its_own_number(pair: list[dict[str, Any]]) -> None:
+    assert [rank["trained"][NAMES[0]]["device"] for rank in pair] == ["cpu:0", "cpu:1"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_resumed_from_its_checkpoint_ends_where_the_whole_run_ends(pair: list[dict[str, Any]], name: str) -> None:
+    for rank in pair:
+        whole = rank["trained"][name]["weights"]
+        assert without_buffers(rank["resumed"][name]) == without_buffers(whole)
+    assert pair[0]["resumed"][name] == pair[0]["trained"][name]["weights"]
+
+
+def test_reading_the_weights_between_epochs_changes_no_training(pair: list[dict[str, Any]]) -> None:
+    for rank in pair:
+        assert rank["read"]["losses"] == rank["trained"]["deepspeed_cpu_stage_3"]["losses"]
+        assert rank["read"]["seen"][-1] == rank["trained"]["deepspeed_cpu_stage_3"]["weights"]
+        assert rank["read"]["seen"][0] != rank["read"]["seen"][1]
+
+
+def test_nothing_is_compiled(pair: list[dict[str, Any]], builds: Path) -> None:
+    assert [rank["shared_memory_op"] for rank in pair] == [False, False]
+    assert list(builds.iterdir()) == []
+
+
+@pytest.mark.parametrize("package", ["pytorch_lightning", "lightning.pytorch"])
+def test_one_process_in_both_packages_trains_the_weights_of_no_strategy(alone: dict[str, Any], package: str) -> None:
+    assert alone[package]["losses"] == pytest.approx(alone["plain"]["losses"], rel=1e-6)
+    assert largest_difference(alone[package]["weights"], alone["plain"]["weights"]) < 1e-6
+    assert alone[package]["kind"] == "safeguards.deepspeed.strategy"
+
+
+def test_a_module_that_starts_its_own_processes_ends_clean(tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text(SCRIPT)
+    result = run([sys.executable, "-m", "job"], cwd=tmp_path, timeout=90)
+    assert sorted(line for line in result.stdout.splitlines() if "ended" in line) == ["ended 0 of 2", "ended 1 of 2"]
+    assert not [word for word in ("Warning", "WARNING", "No CUDA", "ld:") if word in result.stdout + result.stderr]
+
+
+def test_a_failing_process_ends_the_other(tmp_path: Path) -> None:
+    (tmp_path / "job.py").write_text(SCRIPT)
+    result = run([sys.executable, "job.py", "1"], cwd=tmp_path, timeout=90, check=False)
+    assert not result.timed_out
+    assert result.returncode != 0
+    assert "ValueError: the cause" in result.stderr
+    assert "ended" not in result.stdout
+
+
+@pytest.mark.parametrize(("given", "expected"), [(7, 7.0), (timedelta(minutes=2), 120.0)])
+def test_timeout_is_seconds_or_a_timedelta(given: Any, expected: float) -> None:
+    assert strategy._as_timedelta(given).total_seconds() == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"stage": 4}, "stage=4.*expected 1, 2 or 3"),
+        ({"stage": True}, "stage=True.*expected 1, 2 or 3"),
+        ({"timeout": 0}, "timeout=0.*more than 0 seconds"),
+        ({"timeout": float("nan")}, "timeout=nan.*more than 0 seconds"),
+    ],
+)
+def test_a_wrong_argument_is_refused_in_one_line(arguments: dict[str, Any], text: str) -> None:
+    with pytest.raises(ConfigurationError, match=text) as raised:
+        DeepSpeedCPUStrategy(**arguments)
+    assert "\n" not in str(raised.value)
+
+
+def test_without_deepspeed_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "deepspeed", None)
+    with pytest.raises(ConfigurationError, match="pip install deepspeed"):
+        DeepSpeedCPUStrategy()
+
+
+@pytest.mark.parametrize("installed", [["pytorch_lightning"], ["lightning.pytorch"]])
+def test_one_installed_package_is_enough(monkeypatch: pytest.MonkeyPatch, installed: list[str]) -> None:
+    monkeypatch.setattr(strategy, "installed_namespaces", lambda: installed)
+    found = strategy._strategies()
+    assert list(found) == installed
+    assert issubclass(found[installed[0]], strategy._strategies_of(installed[0]).DeepSpeedStrategy)
+
+
+def test_names_are_registered_in_both_packages() -> None:
+    for package, kind in strategy.STRATEGIES.items():
+        registry = strategy._strategies_of(package).StrategyRegistry
+        assert {name for name in registry if name.startswith("deepspeed_cpu")} == {*NAMES, f"{NAMES[2]}_offload"}
+        assert all(registry[name]["strategy"] is kind for name in NAMES)
+        assert [registry[name]["init_params"] for name in NAMES] == [{"stage": 1}, {"stage": 2}, {"stage": 3}]
