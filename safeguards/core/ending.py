@@ -76,11 +76,11 @@ def why_silent(trainer: Trainer) -> str:
         return "never judged: no batch reached it"
     if trainer.limit_train_batches == 0 or trainer.global_step == 0:
         return "never judged: no training ran"
-    if not trainer.enable_validation:
-        return "never judged: no validation ran (no validation loader or step, or limit_val_batches=0)"
     every = trainer.check_val_every_n_epoch
     if every is not None and trainer.current_epoch < every:
         return f"never judged: check_val_every_n_epoch={every}, but {trainer.current_epoch} epochs ran"
+    if not trainer.enable_validation or not sum(trainer.num_val_batches):
+        return "never judged: no validation ran (no validation loader or step, or limit_val_batches=0)"
     return "never judged: no batch reached it"
 
 

@@ -92,8 +92,9 @@ def _release(entry: Entry) -> None:
     def show() -> None:
         for rows in entry.held:
             own = rows.only(~torch.isin(rows.ids, before))
-            entry.seen += own.n
-            entry.safeguard.observe(entry.state, own, entry.scene)
+            if own.n:
+                entry.seen += own.n
+                entry.safeguard.observe(entry.state, own, entry.scene)
 
     ranks.together(show)
 

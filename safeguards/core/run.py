@@ -9,7 +9,7 @@ import warnings
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, ref
 
 import torch
 
@@ -44,7 +44,7 @@ class Run:
     def __init__(self, trainer: Trainer) -> None:
         self.ranks = Ranks.of(trainer)
         self.run_id = self.ranks.broadcast(f"{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(4)}")
-        self.safeguards: list[Safeguard] = []
+        self._safeguards: list[ref[Safeguard]] = []
         self.verdicts: list[Verdict] = []
         self.ended = "finished"
         self._root = Path(trainer.default_root_dir)
@@ -63,6 +63,11 @@ class Run:
         return _RUNS[trainer]
 
     @property
+    def safeguards(self) -> list[Safeguard]:
+        """In the order of judging. Held weakly: Lightning ties every callback to its module, and so to its trainer."""
+        return [safeguard for held in self._safeguards if (safeguard := held()) is not None]
+
+    @property
     def directory(self) -> Path:
         """Where this run keeps its ledger and reports."""
         return self._root / "safeguards" / self.run_id
@@ -75,10 +80,11 @@ class Run:
         """Take in the trainer's safeguards, ahead of every other callback, so that those see this moment's metrics."""
         self.ranks = Ranks.of(trainer)
         callbacks: list[Any] = vars(trainer)["callbacks"]
-        self.safeguards = [callback for callback in callbacks if isinstance(callback, Safeguard)]
+        watching = [callback for callback in callbacks if isinstance(callback, Safeguard)]
         others = [callback for callback in callbacks if not isinstance(callback, Safeguard)]
-        if callbacks[: len(self.safeguards)] != self.safeguards:
-            vars(trainer)["callbacks"] = [*self.safeguards, *others]
+        if callbacks[: len(watching)] != watching:
+            vars(trainer)["callbacks"] = [*watching, *others]
+        self._safeguards = [ref(safeguard) for safeguard in watching]
         self._label()
         self._open, self._watch = True, None
 
@@ -91,7 +97,7 @@ class Run:
 
     def is_led_by(self, safeguard: Safeguard) -> bool:
         """Whether this safeguard passes the trainer's hooks on, so that everything happens once."""
-        return bool(self.safeguards) and self.safeguards[0] is safeguard
+        return bool(self._safeguards) and self._safeguards[0]() is safeguard
 
     def begin(self) -> None:
         """The clock of the fit starts."""

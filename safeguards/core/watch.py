@@ -155,7 +155,7 @@ class Watch:
                 rows = self.ranks.together(lambda: self._read(entry, desk, batch, n, source))
             else:
                 rows = self._read(entry, desk, batch, n, source)
-            self._observe(entry, rows)
+            self._observe(entry, rows, source)
         except Exception as error:
             entry.error = entry.error or error
         return n
@@ -200,14 +200,17 @@ class Watch:
             keep &= mix(rows.ids, THINNING_SEED) <= entry.keep_below
         return rows.only(keep)
 
-    def _observe(self, entry: Entry, rows: Rows) -> None:
-        if self.ranks.world > 1 and rows.identified and rows.positions is None:
-            entry.held.append(rows)
-            if entry.safeguard.how.outputs_of is not None or not getattr(rows.predict, "own_forward", True):
+    def _observe(self, entry: Entry, rows: Rows, source: StepOutputs) -> None:
+        if rows.n == 0:
+            if self.partitioned and source.own_forward:
                 rows.logits()
-            return
-        entry.seen += rows.n
-        entry.safeguard.observe(entry.state, rows, entry.scene)
+        elif self.ranks.world > 1 and rows.identified and rows.positions is None:
+            entry.held.append(rows)
+            if not source.own_forward:
+                rows.logits()
+        else:
+            entry.seen += rows.n
+            entry.safeguard.observe(entry.state, rows, entry.scene)
 
     def conclude(self) -> list[Verdict]:
         """All ranks together: the verdicts of this moment, in the order of the safeguards."""
