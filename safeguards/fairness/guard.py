@@ -62,6 +62,7 @@ class FairnessCheck(Safeguard):
 
     topic = "fairness"
     measures = tuple(MEASURES)
+    thins_rows = True
 
     def __init__(
         self,

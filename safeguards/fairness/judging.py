@@ -57,7 +57,10 @@ def held_back(found: Measurement, limit: Limit, *, on: DecideOn, ignore_small: b
     missing = found.details["not_compared"] or (found.details["not_judged"] and not ignore_small)
     if not missing or not decide(found, limit, on=on).outcome.admits:
         return found
-    return replace(found, insufficient=f"{found.value:.4g}, but not of every group, n={found.n}")
+    said = f"the groups that could be compared are within ({found.value:.4g} against {limit}, n={found.n})"
+    return replace(
+        found, insufficient=f"{said}, but not all could: give them rows, merge them, or say ignore_small=True"
+    )
 
 
 def _trivial(definition: Definition, table: GroupTable) -> str | None:
@@ -103,11 +106,15 @@ def _why_idle(part: Comparison, min_support: int) -> str:
 def _note(definition: Definition, compared: Compared) -> str:
     parts, least = compared.of(definition), compared.rules.min_support
     worst = worst_of(definition, parts)
-    left = [f"{each['grouping']}={each['group']} ({each['rows']})" for each in _not_judged(parts)]
+    fewest: dict[str, int] = {}
+    for each in _not_judged(parts):
+        group = f"{each['grouping']}={each['group']}"
+        fewest[group] = min(each["rows"], fewest.get(group, least))
+    left = [f"{group} ({rows})" for group, rows in fewest.items()]
     idle = _not_compared(definition, parts, least)
     texts = [_where(worst)] if worst else []
     texts += [f"not compared: {_some(idle)}"] if idle else []
-    texts += [f"not judged, with fewer than {least} rows: {_some(list(dict.fromkeys(left)))}"] if left else []
+    texts += [f"not judged, with fewer than {least} rows: {_some(left)}"] if left else []
     return ". ".join(texts)
 
 

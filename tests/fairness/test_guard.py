@@ -132,6 +132,23 @@ def test_looks_are_counted_and_the_interval_widens(tmp_path):
     assert widths[0] < widths[-1]
 
 
+def test_a_cap_on_its_cost_lowers_n_and_says_so(tmp_path):
+    guard = FairnessCheck(fields=fields(sex="sex"), limits=LIMITS, max_share_of_fit=0.5)
+    (found, *_) = verdicts(fitted(tmp_path, Cohort(n=600), [guard]))
+    assert 0 < found.n < 100
+    assert "max_share_of_fit allowed 32 of 600 rows" in found.reason
+
+
+def test_state_is_plain_and_comes_back(tmp_path):
+    guard = FairnessCheck(fields=fields(), limits=LIMITS)
+    fitted(tmp_path, Cohort(), [guard], epochs=2)
+    torch.save(guard.state_dict(), tmp_path / "state")
+    again = FairnessCheck(fields=fields(), limits=LIMITS)
+    again.load_state_dict(torch.load(tmp_path / "state", weights_only=True))
+    assert again.next_look("validate", None) == 3
+    assert again.state_key == guard.state_key
+
+
 def test_a_diverged_model_fails(tmp_path):
     guard = FairnessCheck(fields=fields(), limits=LIMITS)
     found = verdicts(fitted(tmp_path, Cohort(), [guard], module=Echo(weight=math.nan)))
