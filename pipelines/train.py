@@ -16,11 +16,14 @@ from typing import Any, NoReturn
 from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
+import safeguards.deepspeed  # noqa: F401 - its strategies can be named
 from pipelines.typos import one_line
+from safeguards.core.errors import LimitViolated
+from safeguards.tracking import SaveConfig
 
 __all__ = ["main"]
 
-WRONG_CONFIGURATION = 2
+WRONG_CONFIGURATION, LIMIT_VIOLATED = 2, 3
 
 
 class _Parser(LightningArgumentParser):
@@ -62,11 +65,15 @@ def main(args: list[str] | None = None, *, run: bool = True) -> LightningCLI:
         subclass_mode_model=True,
         subclass_mode_data=True,
         parser_class=_Parser,
-        save_config_callback=None,
+        save_config_callback=SaveConfig,
         args=args,
         run=run,
     )
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except LimitViolated as violated:
+        print(f"error: {violated}", file=sys.stderr)
+        raise SystemExit(LIMIT_VIOLATED) from None
