@@ -58,10 +58,10 @@ def apgd(
 
 def intervals(steps: int) -> list[int]:
     """How many steps lie between the paper's checkpoints at 0, 0.22, 0.41, ... of all steps."""
-    at, width, places = 0.0, 0.22, [0]
+    percent, width, places = 0, 22, [0]
     while places[-1] < steps:
-        at, width = at + width, max(width - 0.03, 0.06)
-        places.append(min(steps, max(places[-1] + 1, math.ceil(at * steps))))
+        percent, width = percent + width, max(width - 3, 6)
+        places.append(min(steps, max(places[-1] + 1, math.ceil(percent * steps / 100))))
     return [after - before for before, after in pairwise(places)]
 
 

@@ -1,0 +1,80 @@
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from safeguards.adversarial.attacks import apgd, pgd
+from safeguards.adversarial.attacks.apgd import intervals
+from safeguards.adversarial.threat import ThreatModel
+from tests.adversarial.attacks.nets import share_right, trained
+
+SEEDS = torch.arange(400)
+
+
+def test_the_checkpoints_of_the_paper() -> None:
+    assert np.cumsum(intervals(100)).tolist() == [22, 41, 57, 70, 80, 87, 93, 99, 100]
+
+
+@pytest.mark.parametrize("steps", range(1, 40))
+def test_the_intervals_are_all_the_steps(steps: int) -> None:
+    assert sum(intervals(steps)) == steps
+    assert min(intervals(steps)) >= 1
+
+
+@pytest.mark.parametrize(("norm", "theirs", "eps"), [("inf", np.inf, 0.05), ("2", 2, 0.1)])
+def test_robust_accuracy_is_that_of_art(norm: str, theirs: float, eps: float) -> None:
+    from art.attacks.evasion import AutoProjectedGradientDescent
+    from art.estimators.classification import PyTorchClassifier
+
+    net, x, y = trained()
+    classifier = PyTorchClassifier(net, nn.CrossEntropyLoss(), (6,), 3, clip_values=(0.0, 1.0), device_type="cpu")
+    attack = AutoProjectedGradientDescent(
+        classifier, norm=theirs, eps=eps, eps_step=2 * eps, max_iter=20, nb_random_init=1, batch_size=400,
+        loss_type="cross_entropy", verbose=False,
+    )  # fmt: skip
+    expected = share_right(net, torch.from_numpy(attack.generate(x.numpy(), y.numpy())), y)
+    found = apgd(net, x, y, ThreatModel(norm=norm, eps=eps, clip=(0, 1)), seeds=SEEDS, steps=20)
+    assert share_right(net, found.x, y) == pytest.approx(expected, abs=0.005)
+
+
+def test_it_is_no_weaker_than_pgd_of_the_same_cost() -> None:
+    net, x, y = trained()
+    threat = ThreatModel(eps=0.08, clip=(0, 1))
+    ours = share_right(net, apgd(net, x, y, threat, seeds=SEEDS, steps=20).x, y)
+    assert ours <= share_right(net, pgd(net, x, y, threat, seeds=SEEDS, steps=20).x, y) + 0.0025
+
+
+def test_the_step_halves_where_it_only_jumps_over_the_top() -> None:
+    """The class changes within 0.03 of 0.4, in a ball from -1 to 1: steps of 2 eps swing from end to end."""
+
+    def bump(x: Tensor) -> Tensor:
+        return torch.stack([torch.full((len(x),), 0.9), 1 / (1 + (10 * (x[:, 0] - 0.4)) ** 2)], dim=1)
+
+    threat, y, x = ThreatModel(eps=1.0), torch.zeros(1, dtype=torch.int64), torch.zeros(1, 1)
+    found = apgd(bump, x, y, threat, seeds=SEEDS[:1], steps=40, restarts=0)
+    assert bump(found.x)[0].argmax() == 1
+    coarse = pgd(bump, x, y, threat, seeds=SEEDS[:1], steps=40, restarts=0, share=2.0)
+    assert bump(coarse.x)[0].argmax() == 0
+
+
+@pytest.mark.parametrize(("steps", "restarts", "forwards"), [(1, 0, 2), (5, 1, 6), (5, 3, 18)])
+def test_the_number_of_forwards_is_fixed(steps: int, restarts: int, forwards: int) -> None:
+    net, x, y = trained()
+    calls: list[int] = []
+
+    def counted(rows: Tensor) -> Tensor:
+        calls.append(len(rows))
+        return net(rows)
+
+    for eps in (1e-6, 0.9):
+        calls.clear()
+        apgd(counted, x, y, ThreatModel(eps=eps), seeds=SEEDS, steps=steps, restarts=restarts)
+        assert calls == [400] * forwards
+
+
+def test_rows_do_not_depend_on_their_batch() -> None:
+    net, x, y = trained()
+    threat, chosen = ThreatModel(eps=0.05), torch.tensor([7, 399, 12])
+    together = apgd(net, x, y, threat, seeds=SEEDS).x[chosen]
+    alone = apgd(net, x[chosen], y[chosen], threat, seeds=SEEDS[chosen]).x
+    torch.testing.assert_close(together, alone, rtol=0, atol=1e-5)
