@@ -1,0 +1,82 @@
+"""Every YAML in conf/ is loaded, built and run for two batches, in the way its first lines say."""
+
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines.train import main
+from safeguards import Outcome, verdicts
+from tests.helpers.launch import launch
+
+CONF = Path(__file__).parents[1] / "conf"
+SAFEGUARDS = sorted(CONF.glob("safeguards/*.yaml"))
+OVERLAYS = sorted([*CONF.glob("deepspeed/*.yaml"), *CONF.glob("strategy/*.yaml")])
+TWO_BATCHES = [
+    "--trainer.max_epochs=1",
+    "--trainer.limit_train_batches=2",
+    "--trainer.limit_val_batches=2",
+    "--trainer.num_sanity_val_steps=0",
+    "--trainer.enable_progress_bar=false",
+    "--trainer.enable_model_summary=false",
+]
+IN_MEMORY = ["--trainer.logger=false", "--trainer.enable_checkpointing=false"]
+JUDGED = {Outcome.PASS, Outcome.WARN, Outcome.FAIL, Outcome.INCONCLUSIVE}
+
+
+def name(path):
+    return path.relative_to(CONF).as_posix()
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(monkeypatch, tmp_path):
+    """Nothing in conf/ may depend on the folder it is used from, and what it writes goes to that folder."""
+    monkeypatch.setattr(sys, "argv", ["train"])
+    monkeypatch.chdir(tmp_path)
+
+
+def fit(*arguments):
+    trainer = main(["fit", f"--config={CONF / 'train.yaml'}", *arguments, *TWO_BATCHES]).trainer
+    assert trainer.global_step == 2
+    return [(verdict.safeguard, verdict.measure, str(verdict.outcome)) for verdict in verdicts(trainer)]
+
+
+def asked(*callbacks):
+    return sum(len(callback["init_args"]["limits"]) for callback in callbacks)
+
+
+def test_every_file_is_of_a_kind_that_is_run_here():
+    assert {*CONF.rglob("*.yaml"), *CONF.rglob("*.yml")} == {CONF / "train.yaml", *SAFEGUARDS, *OVERLAYS}
+    assert SAFEGUARDS
+    assert OVERLAYS
+
+
+def test_the_training_run_as_it_stands(tmp_path):
+    found = fit()
+    wanted = asked(*yaml.safe_load((CONF / "train.yaml").read_text())["trainer"]["callbacks"])
+    assert len(found) == wanted >= 4
+    assert {outcome for _, _, outcome in found} <= JUDGED
+    assert (tmp_path / "mlflow.db").is_file()
+    assert len(list(tmp_path.glob("safeguards_runs/safeguards/*/verdicts.jsonl"))) == 1
+
+
+@pytest.mark.parametrize("path", SAFEGUARDS, ids=name)
+def test_a_safeguard_is_added_to_those_of_the_run(path):
+    before = asked(*yaml.safe_load((CONF / "train.yaml").read_text())["trainer"]["callbacks"])
+    found = fit(f"--trainer.callbacks+={path}", *IN_MEMORY)
+    assert len(found) == before + asked(yaml.safe_load(path.read_text()))
+    assert {outcome for _, _, outcome in found} <= JUDGED
+
+
+def fit_with_each(overlays):
+    """Runs on both processes."""
+    sys.argv = ["train"]
+    return {overlay: fit(f"--config={CONF / overlay}", *IN_MEMORY) for overlay in overlays}
+
+
+def test_every_overlay_trains_two_processes_to_the_same_verdicts():
+    first, second = launch(f"{__file__}:fit_with_each", world=2, timeout=120, overlays=[name(p) for p in OVERLAYS])
+    assert set(first.value) == {name(path) for path in OVERLAYS}
+    assert first.value == second.value
+    assert all({outcome for _, _, outcome in found} <= JUDGED for found in first.value.values())
