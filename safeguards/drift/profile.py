@@ -141,10 +141,7 @@ def _infinities(series: pd.Series[Any]) -> int:
 
 
 def _counts(series: pd.Series[Any]) -> Mapping[str, int] | None:
-    try:
-        counted = series.value_counts(sort=False)
-    except TypeError:
-        return None
+    counted = series.value_counts(sort=False)
     if len(counted) > COUNTED_VALUES:
         return None
     found: dict[str, int] = {}
