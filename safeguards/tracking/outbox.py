@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from safeguards.tracking.names import LONGEST_TAG, cut, key
-from safeguards.tracking.store import said
+from safeguards.tracking.store import quiet, said
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -58,7 +58,8 @@ class Outbox:
             return False
         start = self._clock()
         try:
-            work()
+            with quiet():
+                work()
         except Exception as error:
             self._rests_until = self._clock() + max(REST_SECONDS, REST_RATIO * (self._clock() - start))
             self._complain(f"tracking failed, training goes on ({what}: {said(error)})")

@@ -26,7 +26,7 @@ WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_]+")
 
 # An authority may hold several "@", and a password that nobody escaped may hold "/", "?" or "#". The looks behind and
 # the bounds on repetition, here and below, keep the time of a search linear in the text.
-USERINFO = re.compile(r"(?i)(?<![a-z0-9+.-])([a-z0-9+.-]+://)(?:[^\s/?#]{0,500}|[^\s/:@]{1,500}:\S{0,500})@")
+USERINFO = re.compile(r"(?i)(?<![a-z0-9+.-])([a-z0-9+.-]+://)(?:[^\s/?#]{0,4000}|[^\s/:@]{1,4000}:\S{0,4000})@")
 SHAPES = re.compile(
     "|".join(
         (

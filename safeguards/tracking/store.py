@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import os
 import socket
 import tempfile
@@ -15,7 +16,17 @@ from safeguards.core.errors import ConfigurationError
 from safeguards.tracking.names import cut, key
 from safeguards.tracking.redact import known_secrets, redact
 
-__all__ = ["DEFAULT_URI", "alone", "artifact_folder", "check", "environment", "resolve", "said", "set_defaults"]
+__all__ = [
+    "DEFAULT_URI",
+    "alone",
+    "artifact_folder",
+    "check",
+    "environment",
+    "quiet",
+    "resolve",
+    "said",
+    "set_defaults",
+]
 
 DEFAULT_URI = "sqlite:///mlflow.db"
 # MLflow's own defaults hold a training step for eight minutes when the server is gone.
@@ -23,7 +34,6 @@ DEFAULTS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
 }
 # Before training nothing is lost yet: one retry, and ten seconds in all for a server that accepts and never answers.
 PREFLIGHT = {
@@ -36,18 +46,27 @@ PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 CONNECT_SECONDS = 5.0
 # Creating the tables takes about 6 s; many jobs may be waiting for the same file.
 LOCK_SECONDS = 120.0
-LONGEST_LINE = 600
+LONGEST_LINE = 400
+# These tell an error with a traceback, or once per attempt, before they raise it.
+TALKATIVE = ("mlflow.store.db.utils", "urllib3.connectionpool")
 
 
 def set_defaults() -> None:
-    """Short waits and no telemetry, unless the environment says otherwise; before the first import of mlflow."""
+    """Short waits, unless the environment says otherwise."""
     for name, value in DEFAULTS.items():
         os.environ.setdefault(name, value)
 
 
 def resolve(uri: str | None) -> str:
-    """``uri``, else ``MLFLOW_TRACKING_URI``, else a database in the working directory."""
-    return uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    """``uri``, else ``MLFLOW_TRACKING_URI``, else a database in the working directory, which may change later: the path
+    of an SQLite file is made absolute.
+    """
+    named = uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
+    database = _database_file(named)
+    if database is None:
+        return named
+    _, mark, query = named.partition("?")
+    return f"{named.partition(':///')[0]}:///{database}{mark}{query}"
 
 
 def said(thing: object) -> str:
@@ -88,6 +107,20 @@ def alone(uri: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Errors of the store are raised and said by us in one line, hence not also logged by its libraries."""
+    loggers = [logging.getLogger(name) for name in TALKATIVE]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
 
 
 @contextmanager
@@ -148,15 +181,17 @@ def _check_port(uri: str, default: int) -> None:
         parts = urlsplit(uri)
         address = (parts.hostname or "localhost", parts.port or default)
         socket.create_connection(address, timeout=CONNECT_SECONDS).close()
+        return
     except (OSError, ValueError) as error:
-        _refuse(uri, said(error), "start the database, or name another tracking_uri")
+        cause = said(error)
+    _refuse(uri, cause, "start the database, or name another tracking_uri")
 
 
 def _check_server(uri: str) -> None:
     from mlflow.tracking import MlflowClient
 
     try:
-        with environment(PREFLIGHT):
+        with environment(PREFLIGHT), quiet():
             MlflowClient(uri).search_experiments(max_results=1)
         return
     except Exception as error:

@@ -7,6 +7,7 @@ import json
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
+
 from safeguards.tracking.redact import MARK, is_secret_key, known_secrets, redact, redact_tree
 
 CANARY = "c4naryV4lue"
@@ -59,20 +60,13 @@ def test_what_is_no_secret_stays(text: str) -> None:
     assert redact(text) == text
 
 
-@pytest.mark.parametrize(
-    "name",
-    ["password", "db.password", "DB_PASSWORD", "passwort", "hf_token", "HFToken", "apiKey", "APIKEY", "api-key"]
-    + [
-        "aws_secret_access_key",
-        "AWS_ACCESS_KEY_ID",
-        "credentials",
-        "Authorization",
-        "pwd",
-        "key",
-        "mlflow/auth",
-        "dsn",
-    ],
-)
+SECRET_NAMES = """
+password db.password DB_PASSWORD passwort hf_token HFToken apiKey APIKEY api-key aws_secret_access_key AWS_ACCESS_KEY_ID
+credentials Authorization pwd key mlflow/auth dsn
+"""
+
+
+@pytest.mark.parametrize("name", SECRET_NAMES.split())
 def test_names_of_secrets(name: str) -> None:
     assert is_secret_key(name, "text")
 
@@ -118,7 +112,7 @@ strong = st.sampled_from(
 @given(around, strong, secrets, st.sampled_from(["=", ": ", ":", " = ", " => "]))
 def test_no_value_of_a_secret_key_gets_through(before: str, name: str, secret: str, sign: str) -> None:
     assert CANARY not in redact(f"{before} {name}{sign}{secret} after")
-    assert CANARY not in redact(f"{before} {repr({name: secret})}")
+    assert CANARY not in redact(f"{before} { {name: secret}!r}")
     assert CANARY not in redact(json.dumps({"x": before, name: secret}))
 
 
@@ -146,4 +140,4 @@ def test_twice_is_once(text: str) -> None:
 )
 def test_hostile_texts_take_no_more_than_linear_time(piece: str) -> None:
     """Quadratic time would be minutes here, beyond the time limit of a test."""
-    redact(piece * (150_000 // len(piece)))
+    redact(piece * (100_000 // len(piece)))

@@ -1,0 +1,94 @@
+"""Small jobs that the tests of this folder run, in process and on real processes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+from safeguards import BatchFields, Limit, Measurement, Rows, Safeguard, Scene
+from safeguards.tracking import MLflowTracker
+
+
+class Count(Safeguard):
+    """How many validation rows there are."""
+
+    topic = "count"
+    measures = ("rows",)
+
+    def prepare(self, scene: Scene) -> list[int]:
+        return []
+
+    def observe(self, seen: list[int], rows: Rows, scene: Scene) -> None:
+        seen.append(rows.n)
+
+    def examine(self, seen: list[int], scene: Scene) -> dict[str, Measurement]:
+        n = sum(map(sum, scene.ranks.gather(seen)))
+        return {"rows": Measurement(value=float(n), n=n)}
+
+
+class Net(pl.LightningModule):
+    """A line through noise."""
+
+    def __init__(self, lr: float = 0.1, db_password: str = "none") -> None:
+        super().__init__()
+        self.save_hyperparameters()
+        self.layer = torch.nn.Linear(2, 1)
+
+    def training_step(self, batch: Any, index: int) -> torch.Tensor:
+        loss = self.layer(batch[0]).square().mean()
+        self.log("train_loss", loss)
+        return loss
+
+    def validation_step(self, batch: Any, index: int) -> None:
+        self.log("val_loss", self.layer(batch[0]).square().mean(), sync_dist=True)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), lr=0.01)
+
+    def train_dataloader(self) -> torch.utils.data.DataLoader[Any]:
+        rows = torch.arange(16.0).reshape(8, 2) / 16
+        return torch.utils.data.DataLoader(torch.utils.data.TensorDataset(rows, torch.zeros(8)), batch_size=2)
+
+    val_dataloader = train_dataloader
+
+
+def trainer(
+    tracker: Any, folder: Path, *, at_most: float = 100.0, reaction: Any = "record", **options: Any
+) -> pl.Trainer:
+    """One epoch on the CPU, with one safeguard."""
+    guard = Count(fields=BatchFields(inputs=0, target=1), limits={"rows": Limit(at_most=at_most)}, reaction=reaction)
+    settings: dict[str, Any] = {
+        "max_epochs": 1,
+        "accelerator": "cpu",
+        "devices": 1,
+        "logger": tracker,
+        "default_root_dir": folder,
+        "log_every_n_steps": 1,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "enable_checkpointing": False,
+    }
+    return pl.Trainer(callbacks=[guard], **{**settings, **options})
+
+
+def start_on_fresh_database(folder: str) -> str | None:
+    """One of several jobs that start at once."""
+    os.chdir(folder)
+    tracker = MLflowTracker()
+    tracker.log_metrics({"x": 1.0}, step=0)
+    tracker.finalize()
+    return tracker.run_id
+
+
+def train_on_two(folder: str) -> dict[str, Any]:
+    """One rank of a job."""
+    os.chdir(folder)
+    tracker = MLflowTracker()
+    made = trainer(tracker, Path(folder), devices=int(os.environ["WORLD_SIZE"]), strategy="ddp")
+    made.fit(Net())
+    return {"run": tracker.run_id, "loaded_mlflow": "mlflow" in sys.modules}

@@ -1,0 +1,265 @@
+"""The tracker on real SQLite databases, in process and on real processes."""
+
+from __future__ import annotations
+
+import math
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytorch_lightning as pl
+from mlflow.entities import Run
+from mlflow.tracking import MlflowClient
+
+from safeguards.core.ending import Summary
+from safeguards.core.errors import LimitViolated
+from safeguards.core.ledger import Ledger
+from safeguards.core.verdict import Moment, Outcome, Verdict
+from safeguards.tracking import MLflowTracker
+from safeguards.tracking.redact import MARK
+from safeguards.tracking.store import TALKATIVE
+from tests.helpers.launch import launch
+from tests.tracking import jobs
+
+JOBS = jobs.__file__
+
+
+def client(folder: Path) -> MlflowClient:
+    """By its absolute path: MLflow keeps the connections of a relative one over a change of directory."""
+    return MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
+
+
+def runs(folder: Path) -> list[Run]:
+    store = client(folder)
+    return list(store.search_runs([e.experiment_id for e in store.search_experiments()]))
+
+
+def steps(folder: Path, run: Run, metric: str) -> list[int]:
+    return [point.step for point in client(folder).get_metric_history(run.info.run_id, metric)]
+
+
+def artifacts(run: Run) -> dict[str, bytes]:
+    root = Path(run.info.artifact_uri.removeprefix("file://"))
+    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [r.getMessage() for r in caplog.records if r.name.startswith(("safeguards", *TALKATIVE))]
+
+
+def summary(folder: Path, *, reason: str = "fine", outcome: str = "PASS", ended: str = "finished") -> Summary:
+    verdict = Verdict(
+        safeguard="fairness",
+        measure="gap",
+        outcome=Outcome(outcome),
+        reason=reason,
+        moment=Moment(stage="validate", epoch=0, step=1),
+    )
+    Ledger(folder / "verdicts.jsonl").append([verdict])
+    return Summary(run_id="20261120-000000-abc", directory=folder, verdicts=(verdict,), ended=ended)
+
+
+def test_a_fit_leaves_one_run_with_metrics_tags_and_the_ledger(here: Path) -> None:
+    tracker = MLflowTracker(run_name="größe", tags={"team": "a"})
+    jobs.trainer(tracker, here).fit(jobs.Net(lr=0.5))
+    [run] = runs(here)
+    assert run.info.status == "FINISHED"
+    assert run.info.run_name == "größe"
+    assert run.data.metrics["safeguard/count/rows"] == 8
+    assert "train_loss" in run.data.metrics
+    assert run.data.params == {"lr": "0.5", "db_password": MARK}
+    ours = {k: v for k, v in run.data.tags.items() if k.startswith("safeguards.") and k != "safeguards.run_id"}
+    assert ours == {
+        "safeguards.count.rows": "PASS",
+        "safeguards.outcome": "PASS",
+        "safeguards.verdicts": "1 PASS",
+        "safeguards.ended": "finished",
+        "safeguards.tracking": "complete",
+    }
+    assert run.data.tags["team"] == "a"
+    [ledger] = (here / "safeguards").glob("*/verdicts.jsonl")
+    assert artifacts(run)["safeguards/verdicts.jsonl"] == ledger.read_bytes()
+    assert run.data.tags["safeguards.run_id"] == ledger.parent.name
+
+
+def test_it_logs_for_a_trainer_of_the_other_namespace(here: Path) -> None:
+    import lightning.pytorch as other
+
+    class Net(other.LightningModule):
+        training_step, train_dataloader = jobs.Net.training_step, jobs.Net.train_dataloader
+        configure_optimizers = jobs.Net.configure_optimizers
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = jobs.torch.nn.Linear(2, 1)
+
+    quiet = {"enable_progress_bar": False, "enable_model_summary": False, "enable_checkpointing": False}
+    other.Trainer(max_epochs=1, accelerator="cpu", logger=MLflowTracker(), log_every_n_steps=1, **quiet).fit(Net())
+    [run] = runs(here)
+    assert "train_loss" in run.data.metrics
+
+
+@pytest.mark.parametrize(
+    ("reaction", "ended", "status"), [("stop", "stopped_for_safety", "FINISHED"), ("raise", "raised", "FAILED")]
+)
+def test_a_stop_for_safety_is_told_from_a_finished_run(here: Path, reaction: str, ended: str, status: str) -> None:
+    made = jobs.trainer(MLflowTracker(), here, at_most=1.0, reaction=reaction, max_epochs=3)
+    try:
+        made.fit(jobs.Net())
+    except LimitViolated:
+        assert reaction == "raise"
+    [run] = runs(here)
+    assert (run.data.tags["safeguards.ended"], run.info.status) == (ended, status)
+    assert run.data.tags["safeguards.outcome"] == "FAIL"
+
+
+def test_a_resumed_checkpoint_goes_on_in_its_run(here: Path) -> None:
+    for epochs, checkpoint in ((1, None), (2, "last.ckpt")):
+        made = jobs.trainer(MLflowTracker(), here, max_epochs=epochs)
+        made.fit(jobs.Net(lr=float(epochs)), ckpt_path=checkpoint)
+        made.save_checkpoint("last.ckpt")
+    [run] = runs(here)
+    assert steps(here, run, "safeguard/count/rows") == [3, 7]
+    assert run.data.params["lr"] == "1.0"
+    assert run.data.tags["safeguards.changed.lr"] == "2.0"
+    assert run.data.tags["safeguards.verdicts"] == "1 PASS"
+    assert run.info.status == "FINISHED"
+
+
+def test_a_new_job_gets_a_run_of_its_own_and_a_named_run_goes_on(here: Path) -> None:
+    first, second = MLflowTracker(), MLflowTracker()
+    first.begin_safeguards("one")
+    second.begin_safeguards("two")
+    assert first.run_id != second.run_id
+    third = MLflowTracker(run_id=first.run_id)
+    third.begin_safeguards("two")
+    assert third.run_id == first.run_id
+
+
+@pytest.mark.parametrize("hostile", ["x' OR tags.a != '", "", "a b"])
+def test_a_hostile_run_id_of_a_checkpoint_finds_no_run(here: Path, hostile: str) -> None:
+    first, second = MLflowTracker(), MLflowTracker()
+    first.begin_safeguards(hostile)
+    second.begin_safeguards(hostile)
+    assert first.run_id != second.run_id
+
+
+def test_a_run_with_points_is_never_given_up(here: Path) -> None:
+    earlier, busy = MLflowTracker(), MLflowTracker()
+    earlier.begin_safeguards("same")
+    busy.log_metrics({"x": 1.0}, step=0)
+    kept = busy.run_id
+    busy.begin_safeguards("same")
+    assert busy.run_id == kept
+    assert {run.info.run_id for run in runs(here)} == {kept, earlier.run_id}
+
+
+def test_publishing_twice_changes_nothing(here: Path) -> None:
+    tracker, made = MLflowTracker(), summary(here / "run")
+    tracker.publish_safeguards(made)
+    once = [(run.info.run_id, run.data.tags, artifacts(run)) for run in runs(here)]
+    tracker.publish_safeguards(made)
+    assert [(run.info.run_id, run.data.tags, artifacts(run)) for run in runs(here)] == once
+    assert len(once) == 1
+
+
+def test_names_and_values_arrive_whatever_they_are(here: Path) -> None:
+    tracker = MLflowTracker(prefix="p")
+    tracker.log_metrics({"größe": 1.0, "a<30": 2.0, "a>30": 3.0, "nan": math.nan, "inf": math.inf}, step=5)
+    [run] = runs(here)
+    assert run.data.metrics["p-größe"] == 1.0
+    assert sorted(value for name, value in run.data.metrics.items() if name.startswith("p-a_30-")) == [2.0, 3.0]
+    assert math.isnan(run.data.metrics["p-nan"])
+    assert "p-inf" not in run.data.metrics
+    assert run.data.tags["safeguards.infinite.p-inf"] == "inf at step 5"
+
+
+def test_no_secret_reaches_the_store(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    canary = "c4naryV4lue"
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", f"{canary}-env")
+    tracker = MLflowTracker(run_name=f"token={canary}", tags={"api_key": canary, "note": f"http://me:{canary}@h"})
+    tracker.log_hyperparams({"db": {"password": canary}, "uri": f"s3://{canary}@b"})
+    tracker.log_hyperparams({"env": f"{canary}-env", "seen": "yes"})
+    tracker.log_hyperparams({"hf_token": "old"})
+    tracker.log_hyperparams({"hf_token": canary, "seen": f"password={canary}"})
+    tracker.keep_text(f"db:\n  password: {canary}\n", "config.yaml")
+    (here / "run").mkdir()
+    (here / "run" / "notes.txt").write_text(f"Bearer {canary}abc123")
+    tracker.publish_safeguards(summary(here / "run", reason=f"rank 0: cannot reach http://me:{canary}@h"))
+    tracker.finalize()
+    [run] = runs(here)
+    kept = {**artifacts(run), "database": (here / "mlflow.db").read_bytes()}
+    assert [name for name, content in kept.items() if canary.encode() in content] == []
+    assert run.data.params["seen"] == "yes"
+    assert canary not in repr(tracker.describe())
+
+
+def test_an_outage_loses_neither_training_nor_points(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The tables are renamed away while training runs, and come back before its end."""
+
+    class Outage(pl.Callback):
+        def rename(self, old: str, new: str) -> None:
+            with sqlite3.connect(here / "mlflow.db") as database:
+                database.execute(f"ALTER TABLE {old} RENAME TO {new}")
+
+        def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, index: int) -> None:
+            if index == 1:
+                self.rename("metrics", "hidden")
+
+        def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
+            self.rename("hidden", "metrics")
+
+    tracker = MLflowTracker()
+    made = jobs.trainer(tracker, here)
+    made.callbacks.append(Outage())
+    made.fit(jobs.Net())
+    [run] = runs(here)
+    assert steps(here, run, "train_loss") == [0, 1, 2, 3]
+    [line] = said(caplog)
+    assert "training goes on" in line
+    assert run.data.tags["safeguards.tracking"] == "complete"
+
+
+def test_artifacts_that_cannot_be_kept_are_said_and_the_ledger_stays(
+    here: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (here / "file").write_text("")
+    tracker = MLflowTracker(artifact_location=(here / "file" / "below").as_uri())
+    tracker.publish_safeguards(summary(here / "run"))
+    [run] = runs(here)
+    assert run.data.tags["safeguards.tracking"] == "degraded: no artifacts"
+    assert run.data.tags["safeguards.outcome"] == "PASS"
+    assert (here / "run" / "verdicts.jsonl").exists()
+    assert len(said(caplog)) == 1
+
+
+def test_points_that_never_arrived_are_said(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tracker = MLflowTracker()
+    assert tracker.run_id
+    (here / "mlflow.db").write_bytes(b"no database any more")
+    tracker.log_metrics({"x": 1.0}, step=0)
+    tracker.finalize()
+    assert said(caplog)[-1] == f"1 points, parameters and tags did not reach sqlite:///{here / 'mlflow.db'}"
+
+
+def test_the_environment_is_left_as_it_was(here: Path) -> None:
+    assert MLflowTracker(tracking_uri=f"sqlite:///{here / 'mlflow.db'}").run_id
+    assert "MLFLOW_TRACKING_URI" not in os.environ
+
+
+def test_four_jobs_start_at_once_on_a_fresh_database(tmp_path: Path) -> None:
+    alone = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "1"}
+    results = launch(f"{JOBS}:start_on_fresh_database", world=4, timeout=120, env=alone, folder=str(tmp_path))
+    assert {result.value for result in results} == {run.info.run_id for run in runs(tmp_path)}
+    assert len(runs(tmp_path)) == 4
+
+
+def test_two_processes_make_one_run_and_only_the_first_loads_mlflow(here: Path) -> None:
+    first, second = launch(f"{JOBS}:train_on_two", world=2, timeout=120, folder=str(here))
+    [run] = runs(here)
+    assert first.value == {"run": run.info.run_id, "loaded_mlflow": True}
+    assert second.value == {"run": None, "loaded_mlflow": False}
+    assert run.data.metrics["safeguard/count/rows"] == 8
+    assert run.data.tags["safeguards.ended"] == "finished"
