@@ -4,7 +4,7 @@
 ``lightning.pytorch``. The registered names, as in ``Trainer(strategy="deepspeed_cpu_stage_2")``, work in both.
 """
 
-from safeguards.deepspeed.ops import compiler, stale_locks
+from safeguards.deepspeed.ops import compiler, say_what_device, stale_locks
 from safeguards.deepspeed.strategy import STRATEGIES, register
 from safeguards.deepspeed.weights import full_state_dict, is_partitioned
 
@@ -20,4 +20,5 @@ __all__ = [
 LightningDeepSpeedCPUStrategy = STRATEGIES.get("lightning.pytorch")
 DeepSpeedCPUStrategy = STRATEGIES.get("pytorch_lightning", LightningDeepSpeedCPUStrategy)
 
+say_what_device()
 register()

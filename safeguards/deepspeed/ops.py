@@ -1,6 +1,6 @@
 """The C++ that DeepSpeed compiles when it first needs it: where it is kept, what it needs, and what would make it hang.
 
-Reading this module imports neither torch nor deepspeed.
+Reading this module does not import deepspeed.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from safeguards.core.errors import ConfigurationError
 
-__all__ = ["build_roots", "compiler", "prepare", "stale_locks"]
+__all__ = ["build_roots", "compiler", "prepare", "say_what_device", "stale_locks"]
 
 SHARED_MEMORY_OP = "deepspeed_shm_comm"
 RENAMED_COLLECTIVES = r"`torch\.distributed\.(all_gather_into_tensor|reduce_scatter_tensor)` is deprecated"
@@ -52,8 +54,14 @@ def prepare() -> None:
     _check_before_builds(import_module("deepspeed.ops.op_builder.builder").OpBuilder)
 
 
+def say_what_device() -> None:
+    """On a machine without any accelerator tell deepspeed so, which it would find out by itself with a warning."""
+    if not torch.accelerator.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")
+
+
 def _import_for_cpu() -> Any:
-    """Told the device beforehand, deepspeed neither looks for a GPU nor warns that it found none."""
+    """Where there are GPUs deepspeed takes them unless told otherwise before it is imported."""
     with _environment("DS_ACCELERATOR", "cpu"):
         try:
             deepspeed = import_module("deepspeed")
@@ -135,7 +143,7 @@ def _refuse_to_hang(op: str) -> None:
     for lock in stale_locks():
         if lock.parent.name == op:
             raise ConfigurationError(
-                f"DeepSpeed's op {op!r} would wait for ever for a build that has died: delete {lock.parent}"
+                f"DeepSpeed's op {op!r} would wait for ever for a build that died; remove with: rm {lock}"
             )
     if shutil.which("ninja") is None:
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])

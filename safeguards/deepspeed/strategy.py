@@ -37,6 +37,8 @@ class _OnProcesses(_Lightning):
         stage: what is split over the processes: 1 optimizer states, 2 gradients too, 3 weights too.
         timeout: how long a process waits for the others, a ``timedelta`` or seconds; None is torch's 30 minutes.
         config: a DeepSpeed configuration or the path of one, instead of the settings that ``stage`` gives.
+        reduce_bucket_size: elements of one message of gradients; a buffer of this size is set aside.
+        allgather_bucket_size: elements of one message of updated weights.
         options: any other argument of Lightning's ``DeepSpeedStrategy``.
 
     Raises:
@@ -52,14 +54,22 @@ class _OnProcesses(_Lightning):
         stage: int = 2,
         timeout: timedelta | float | None = None,
         config: dict[str, Any] | Path | str | None = None,
+        reduce_bucket_size: int = BUCKET_ELEMENTS,
+        allgather_bucket_size: int = BUCKET_ELEMENTS,
         **options: Any,
     ) -> None:
         if stage not in (1, 2, 3) or isinstance(stage, bool):
             raise ConfigurationError(f"DeepSpeedCPUStrategy(stage={stage!r}): expected 1, 2 or 3")
         patience = _as_timedelta(timeout)
         ops.prepare()
-        buckets = {"allgather_bucket_size": BUCKET_ELEMENTS, "reduce_bucket_size": BUCKET_ELEMENTS}
-        super().__init__(stage=stage, timeout=patience, config=config, **{**buckets, **options})
+        super().__init__(
+            stage=stage,
+            timeout=patience,
+            config=config,
+            reduce_bucket_size=reduce_bucket_size,
+            allgather_bucket_size=allgather_bucket_size,
+            **options,
+        )
         if isinstance(self.config, dict):
             self.config.setdefault("zero_force_ds_cpu_optimizer", False)
 
@@ -85,19 +95,21 @@ def _as_timedelta(timeout: timedelta | float | None) -> timedelta:
 
 
 def _strategies() -> Mapping[str, type[Any]]:
-    """One class per Lightning package that is installed."""
-    return {name: _joined(_strategies_of(name).DeepSpeedStrategy) for name in installed_namespaces()}
+    """One class per Lightning package that is installed, as it is called in `safeguards.deepspeed`."""
+    names = {"pytorch_lightning": "DeepSpeedCPUStrategy", "lightning.pytorch": "LightningDeepSpeedCPUStrategy"}
+    return {
+        package: _joined(_strategies_of(package).DeepSpeedStrategy, names[package])
+        for package in installed_namespaces()
+    }
 
 
 def _strategies_of(package: str) -> Any:
     return import_module(f"{package}.strategies")
 
 
-def _joined(base: type[Any]) -> type[Any]:
-    name = "DeepSpeedCPUStrategy"
-    return type(
-        name, (_OnProcesses, base), {"_lightning": base, "__doc__": _OnProcesses.__doc__, "__module__": __name__}
-    )
+def _joined(base: type[Any], name: str) -> type[Any]:
+    members = {"_lightning": base, "__doc__": _OnProcesses.__doc__, "__module__": "safeguards.deepspeed"}
+    return type(name, (_OnProcesses, base), members)
 
 
 STRATEGIES = _strategies()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from datetime import timedelta
 from pathlib import Path
@@ -9,12 +10,15 @@ from typing import Any
 
 import pytest
 import torch
+from jsonargparse import ArgumentParser
+from pytorch_lightning.strategies import DeepSpeedStrategy
 
 from safeguards.core.errors import ConfigurationError
 from safeguards.deepspeed import DeepSpeedCPUStrategy, strategy
 from tests.helpers.launch import launch, run
 
 ZERO = Path(__file__).with_name("zero.py")
+CONF = [*ZERO.parents[2].glob("conf/deepspeed/*.yaml"), ZERO.parents[2] / "conf" / "strategy" / "cpu2.yaml"]
 NAMES = [f"deepspeed_cpu_stage_{stage}" for stage in (1, 2, 3)]
 SCRIPT = f"""
 import sys
@@ -42,7 +46,8 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def pair(builds: Path) -> list[dict[str, Any]]:
-    results = launch(f"{ZERO}:everything", world=2, timeout=100, env={"TORCH_EXTENSIONS_DIR": str(builds)})
+    files = [str(file) for file in CONF]
+    results = launch(f"{ZERO}:everything", world=2, timeout=100, env={"TORCH_EXTENSIONS_DIR": str(builds)}, files=files)
     return [result.value for result in results]
 
 
@@ -96,6 +101,42 @@ def test_reading_the_weights_between_epochs_changes_no_training(pair: list[dict[
         assert rank["read"]["seen"][0] != rank["read"]["seen"][1]
 
 
+@pytest.mark.parametrize(
+    ("file", "stage", "offload"),
+    [
+        ("zero1.yaml", 1, False),
+        ("zero2.yaml", 2, False),
+        ("zero3.yaml", 3, False),
+        ("zero3_offload.yaml", 3, True),
+        ("cpu2.yaml", 2, False),
+    ],
+)
+def test_each_file_of_conf_runs_as_it_says(pair: list[dict[str, Any]], file: str, stage: int, offload: bool) -> None:
+    assert {path.name for path in CONF} == pair[0]["configured"].keys()
+    for rank in pair:
+        found = rank["configured"][file]
+        assert found["kind"] == "DeepSpeedCPUStrategy"
+        assert (found["zero"]["stage"], bool(found["zero"]["offload_param"])) == (stage, offload)
+        assert found["zero"]["reduce_bucket_size"] == 20_000_000
+        assert found["timeout_seconds"] == 300
+        assert (found["world"], found["batches"]) == (2, 2)
+
+
+@pytest.mark.parametrize("file", [path for path in CONF if path.name != "cpu2.yaml"], ids=lambda path: path.stem)
+def test_one_line_of_each_file_turns_it_to_lightnings_own_strategy(file: Path, tmp_path: Path) -> None:
+    before, line, after = re.split(r"^(    class_path: .*)$", file.read_text(), flags=re.MULTILINE)
+    for_gpus = tmp_path / file.name
+    for_gpus.write_text(before + "    class_path: " + line.partition("GPUs: ")[2] + after)
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(DeepSpeedStrategy, "trainer.strategy")
+    parser.add_argument("--trainer.accelerator", type=str)
+    parser.add_argument("--trainer.devices", type=int)
+    built = parser.instantiate(parser.parse_path(for_gpus)).trainer.strategy
+    assert type(built) is DeepSpeedStrategy
+    assert built.config["zero_optimization"]["stage"] == int(file.stem[4])
+    assert built._timeout == timedelta(minutes=5)
+
+
 def test_nothing_is_compiled(pair: list[dict[str, Any]], builds: Path) -> None:
     assert [rank["shared_memory_op"] for rank in pair] == [False, False]
     assert list(builds.iterdir()) == []
@@ -105,7 +146,8 @@ def test_nothing_is_compiled(pair: list[dict[str, Any]], builds: Path) -> None:
 def test_one_process_in_both_packages_trains_the_weights_of_no_strategy(alone: dict[str, Any], package: str) -> None:
     assert alone[package]["losses"] == pytest.approx(alone["plain"]["losses"], rel=1e-6)
     assert largest_difference(alone[package]["weights"], alone["plain"]["weights"]) < 1e-6
-    assert alone[package]["kind"] == "safeguards.deepspeed.strategy"
+    name = {"pytorch_lightning": "DeepSpeedCPUStrategy", "lightning.pytorch": "LightningDeepSpeedCPUStrategy"}[package]
+    assert alone[package]["kind"] == f"safeguards.deepspeed.{name}"
 
 
 def test_a_module_that_starts_its_own_processes_ends_clean(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -63,7 +64,7 @@ def train(strategy: str, package: str = LIGHTNING, **options: Any) -> dict[str, 
         "losses": module.losses,
         "partitioned": room.is_partitioned(module),
         "weights": plain(room.full_state_dict(module)),
-        "kind": type(running.strategy).__module__,
+        "kind": "{0.__module__}.{0.__name__}".format(type(running.strategy)),
         "device": str(running.strategy.root_device),
     }
 
@@ -98,13 +99,32 @@ def read_in_the_middle(strategy: str) -> dict[str, Any]:
     return {"seen": Reader.seen, "losses": module.losses}
 
 
-def everything() -> dict[str, Any]:
+def configured(file: str) -> dict[str, Any]:
+    """Two batches as the file says."""
+    from pytorch_lightning.cli import LightningCLI
+
+    quiet = ["--trainer.fast_dev_run=2", "--trainer.enable_progress_bar=false", "--trainer.enable_model_summary=false"]
+    cli = LightningCLI(type(net()), run=False, save_config_callback=None, args=["--config", file, *quiet])
+    cli.trainer.fit(cli.model, loader())
+    strategy = cli.trainer.strategy
+    zero = strategy.config["zero_optimization"]
+    return {
+        "kind": type(strategy).__name__,
+        "zero": {key: zero.get(key) for key in ("stage", "overlap_comm", "reduce_bucket_size", "offload_param")},
+        "timeout_seconds": strategy._timeout.total_seconds(),
+        "world": cli.trainer.world_size,
+        "batches": len(cli.model.losses),
+    }
+
+
+def everything(files: list[str]) -> dict[str, Any]:
     """One start of the processes for all cases; Lightning and DeepSpeed share the process group of the first."""
     import deepspeed
 
     return {
         "trained": {name: train(name) for name in ("ddp", *CPU_NAMES)},
         "resumed": {name: resume(name) for name in CPU_NAMES[:3]},
+        "configured": {Path(file).name: configured(file) for file in files},
         "read": read_in_the_middle("deepspeed_cpu_stage_3"),
         "shared_memory_op": deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"],
     }
