@@ -1,17 +1,13 @@
 """Shared by every test: quiet libraries, one thread per process, and the rule for browser tests."""
 
 import os
-import shutil
 from collections.abc import Generator
-from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,12 +22,3 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped under --no-skip={marker}: {report.longrepr}"
     return report
-
-
-@pytest.fixture(scope="session")
-def chromium() -> Path:
-    """The browser of tests marked ``browser``."""
-    found = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if found is None:
-        pytest.skip("no Chromium here; install it with: apt-get install -y chromium")
-    return Path(found)
