@@ -106,7 +106,7 @@ def digits() -> Study:
         data=Digits(),
         network=ImageNet8(),
         groups={"stroke": "stroke"},
-        threat=ThreatModel(eps=0.1, clip=(0.0, 1.0)),
+        threat=ThreatModel(eps=1 / 16, clip=(0.0, 1.0)),  # one of 16 levels of grey
         who="images",
     )
 

@@ -16,13 +16,14 @@ from typing import Any, NoReturn
 from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
-import safeguards.deepspeed  # noqa: F401 - its strategies can be named
+import safeguards.deepspeed
 from pipelines.typos import one_line
 from safeguards.core.errors import LimitViolated
 from safeguards.tracking import SaveConfig
 
 __all__ = ["main"]
 
+NAMED_SHORT = [getattr(safeguards, name) for name in safeguards.__all__]  # loaded, hence known without their module
 WRONG_CONFIGURATION, LIMIT_VIOLATED = 2, 3
 
 

@@ -5,12 +5,14 @@ import pytest
 import yaml
 
 from pipelines.train import main
+from safeguards import verdicts
 
 BORING = "pytorch_lightning.demos.boring_classes"
 PLAIN = {
     "model": {"class_path": "TabularNet", "init_args": {"width": 4}},
     "data": {"class_path": "DiabetesStudy"},
     "trainer": {
+        "default_root_dir": "runs",
         "accelerator": "cpu",
         "logger": False,
         "enable_checkpointing": False,
@@ -23,8 +25,9 @@ PLAIN = {
 
 
 @pytest.fixture(autouse=True)
-def bare_command_line(monkeypatch):
+def bare_command_line(monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["train"])
+    monkeypatch.chdir(tmp_path)
 
 
 @pytest.fixture
@@ -62,6 +65,41 @@ def test_a_callback_of_a_file_is_added_to_those_there_are(config, tmp_path):
     with_stop = PLAIN | {"trainer": PLAIN["trainer"] | {"callbacks": [stop]}}
     trained = main(["fit", config(**with_stop), f"--trainer.callbacks+={tmp_path / 'more.yaml'}"])
     assert {"EarlyStopping", "ModelSummary"} <= {type(callback).__name__ for callback in trained.trainer.callbacks}
+
+
+FAIRNESS = {
+    "fields": {"inputs": "inputs", "target": "target", "row_id": "row_id", "groups": {"sex": "sex"}},
+    "limits": {"worst_group_accuracy": {"at_least": 0.5}},
+}
+
+
+def test_a_safeguard_is_named_by_its_class_alone(config):
+    short = {"class_path": "FairnessCheck", "init_args": FAIRNESS}
+    trained = main(["fit", config(**PLAIN), config("more.yaml", trainer={"callbacks": [short]})])
+    assert [verdict.measure for verdict in verdicts(trained.trainer)] == ["worst_group_accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"limit": {}}, "FairnessCheck has no option 'limit'; did you mean 'limits'?"),
+        ({"fields": {"input": "x"}}, "fields of FairnessCheck has no option 'input'; did you mean 'inputs'?"),
+        ({"reaction": "stopp"}, "reaction of FairnessCheck is 'stopp'; expected 'record', 'stop', 'raise'"),
+        (
+            {"limits": {"worst_group_accuracy": {"atleast": 0}}},
+            "Limit has no option 'atleast'; did you mean 'at_least'?",
+        ),
+        ({"limits": {"worst_accuracy": {"at_least": 0}}}, "no measure 'worst_accuracy': did you mean 'worst_group_acc"),
+        ({"positive": -1}, "FairnessCheck(positive=-1): expected a whole number of at least 0"),
+    ],
+)
+def test_a_typo_in_a_safeguard_gives_one_line_too(config, capsys, wrong, said):
+    callback = {"class_path": "safeguards.FairnessCheck", "init_args": FAIRNESS | wrong}
+    with pytest.raises(SystemExit) as stopped:
+        main(["fit", config(**PLAIN), config("more.yaml", trainer={"callbacks": [callback]})])
+    told = capsys.readouterr().err
+    assert said in told
+    assert (stopped.value.code, told.count("\n")) == (2, 1)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""What safeguards cost, beside the alternatives. Ratios of one run on one machine; see `benchmarks.run`."""
