@@ -43,8 +43,8 @@ class ThreatModel:
                 f"ThreatModel(eps={_short(self.eps)}): expected finite numbers, 0 or more, not all 0"
             )
         self._check_clip()
-        if self.mutable is not None and not _flags(self.mutable).any():
-            raise ConfigurationError("ThreatModel(mutable=...): no feature is true, so there is nothing to attack")
+        if self.mutable is not None and not _any_of(eps, _flags(self.mutable)):
+            raise ConfigurationError("ThreatModel(mutable=...): no feature with an eps is true: nothing to attack")
 
     def _check_clip(self) -> None:
         if self.clip is None:
@@ -119,6 +119,14 @@ def _flags(value: Any) -> Tensor:
     if flags.dtype != torch.bool:
         raise ConfigurationError(f"ThreatModel(mutable={_short(value)}): expected true or false for each feature")
     return flags
+
+
+def _any_of(eps: Tensor, flags: Tensor) -> bool:
+    try:
+        return bool((eps * flags).any())
+    except RuntimeError as error:
+        shapes = f"{tuple(eps.shape)} and {tuple(flags.shape)}"
+        raise ConfigurationError(f"ThreatModel(eps=..., mutable=...): their shapes {shapes} differ") from error
 
 
 def _all_below(low: Tensor, high: Tensor) -> bool:

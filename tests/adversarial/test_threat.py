@@ -23,6 +23,7 @@ ROW = torch.zeros(3)
         ({"eps": 0.1, "clip": ([0, 0], [1, 1, 1])}, "shapes"),
         ({"eps": 0.1, "mutable": [False, False]}, "nothing to attack"),
         ({"eps": 0.1, "mutable": [0, 1]}, "true or false"),
+        ({"eps": [0.1, 0.1, 0.1], "mutable": [False, True]}, "shapes"),
         ({"eps": [0.1, 0.0], "mutable": [False, True]}, "nothing to attack"),
     ],
 )
@@ -55,7 +56,7 @@ def test_rows_outside_the_range() -> None:
 
 
 def test_it_describes_itself_in_plain_values() -> None:
-    told = ThreatModel(norm="2", eps=np.full(1000, 0.5), clip=(0, 1), mutable=[True, False]).describe()
+    told = ThreatModel(norm="2", eps=np.full(1000, 0.5), clip=(0, 1), mutable=[True] + [False] * 999).describe()
     assert told["norm"] == "2"
     assert len(str(told["eps"])) <= 60
     assert told["clip"] == [0.0, 1.0]

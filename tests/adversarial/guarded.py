@@ -1,0 +1,72 @@
+"""A plain module around any net, and one verdict on it."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, TensorDataset
+
+from safeguards import AdversarialEvaluation, BatchFields, Limit, ThreatModel, Verdict, verdicts
+
+WORLD = int(os.environ.get("WORLD_SIZE", "1"))
+FIELDS = BatchFields(inputs=0, target=1)
+
+
+class Plain(pl.LightningModule):
+    """Steps that return nothing; notes whether they ran in inference mode."""
+
+    def __init__(self, net: Any) -> None:
+        super().__init__()
+        self.net = net
+        self.in_inference_mode: set[bool] = set()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+    def training_step(self, batch: Any) -> Tensor:
+        return nn.functional.cross_entropy(self(batch[0]), batch[1])
+
+    def validation_step(self, batch: Any) -> None:
+        self.in_inference_mode.add(torch.is_inference_mode_enabled())
+        self(batch[0])
+
+    test_step = validation_step
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def trainer(root: Path | str, *callbacks: Any, **options: Any) -> pl.Trainer:
+    return pl.Trainer(
+        accelerator="cpu",
+        callbacks=list(callbacks),
+        default_root_dir=root,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        **options,
+    )
+
+
+def guard(**options: Any) -> AdversarialEvaluation:
+    limit = Limit(at_least=options.pop("at_least", 0.0))
+    settings = {"fields": FIELDS, "threat": ThreatModel(eps=0.05), "limits": {"robust_accuracy": limit}, **options}
+    return AdversarialEvaluation(**settings)
+
+
+def loader(x: Tensor, y: Tensor, batch_size: int = 64) -> DataLoader[Any]:
+    return DataLoader(TensorDataset(x, y), batch_size=batch_size)
+
+
+def judged(root: Path | str, net: Any, x: Tensor, y: Tensor, **options: Any) -> Verdict:
+    """The verdict on ``net`` after one ``trainer.validate``."""
+    running = trainer(root, guard(**options))
+    running.validate(Plain(net), loader(x, y), verbose=False)
+    (verdict,) = verdicts(running)
+    return verdict
