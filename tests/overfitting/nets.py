@@ -87,7 +87,7 @@ def fit(
     validation: Any = None,
     **options: Any,
 ) -> list[Verdict]:
-    """Every verdict of a fit on 4 batches of 16 and 2 of validation, unless told otherwise; a class is made once seeded."""
+    """Every verdict of a fit, by default on 4 batches of 16 and 2 of validation; a class is made once seeded."""
     pl.seed_everything(0, verbose=False)
     runner = trainer(root, guard, **options)
     train = DataLoader(rows(64), batch_size=16, shuffle=True) if train is None else train

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +9,8 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from safeguards import Limit, Outcome, OverfittingGuard, verdicts
+from safeguards import Limit, Outcome, OverfittingGuard
 from safeguards.core.errors import ConfigurationError
-from tests.helpers.launch import launch
 from tests.overfitting.nets import Logs, fit, rows, trainer
 
 
@@ -132,32 +130,6 @@ def test_of_several_loaders_one_is_named(tmp_path: Path) -> None:
 
     found = fit(tmp_path, guard(validation="val_loss/dataloader_idx_1"), module=Two(), validation=loaders)
     assert found[0].value == pytest.approx(6 - 1.5)
-
-
-def in_processes(synced: bool) -> list[dict[str, Any]]:
-    class ByRank(Logs):
-        def log_train(self, value: float) -> None:
-            self.log("train_loss", value, on_epoch=True, sync_dist=True)
-
-        def log_validation(self, value: float) -> None:
-            self.log("val_loss", 4.0 + self.global_rank, sync_dist=synced)
-
-    runner = trainer(Path.cwd(), guard(), devices=int(os.environ["WORLD_SIZE"]), strategy="ddp", max_epochs=2)
-    data = rows(64)
-    runner.fit(ByRank(), DataLoader(data, batch_size=8), DataLoader(data, batch_size=8))
-    return [{"outcome": v.outcome, "value": v.value, "reason": v.reason} for v in verdicts(runner)]
-
-
-@pytest.mark.parametrize("synced", [True, False])
-def test_processes_that_hold_different_numbers_are_an_error_on_all(synced: bool) -> None:
-    first, second = launch(f"{__file__}:in_processes", 2, synced=synced)
-    assert first.value == second.value
-    assert len(first.value) == 2
-    if synced:
-        assert [v["value"] for v in first.value] == pytest.approx([4.5 - 1.5, 4.5 - 2.5])
-    else:
-        assert {v["outcome"] for v in first.value} == {"ERROR"}
-        assert "'val_loss' is unsynced, the processes hold 4, 5: log it with sync_dist=True" in first.value[0]["reason"]
 
 
 def test_reading_leaves_the_metrics_as_they_were(tmp_path: Path) -> None:
