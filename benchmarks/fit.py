@@ -60,8 +60,8 @@ def measure() -> Result:
         rows=[(name, f"{took:.2f}", f"{took / bare:.3f}x") for name, took in found.items()],
         notes=[
             f"{TRAINING:,} training and {VALIDATION:,} validation rows of {FEATURES} features (synthetic, of Adult's "
-            f"size), {EPOCHS} epochs in batches of {BATCH}, a validation after each, one process, median of {ROUNDS} in "
-            "turns."
+            f"size), {EPOCHS} epochs in batches of {BATCH}, a validation after each, one process, median of {ROUNDS} "
+            "in turns."
         ],
     )
 

@@ -17,13 +17,14 @@ from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 import safeguards.deepspeed
+from pipelines import data, models
 from pipelines.typos import one_line
 from safeguards.core.errors import LimitViolated
 from safeguards.tracking import SaveConfig
 
 __all__ = ["main"]
 
-NAMED_SHORT = [getattr(safeguards, name) for name in safeguards.__all__]  # loaded, hence known without their module
+SHORT_NAMES = [getattr(room, name) for room in (safeguards, data, models) for name in room.__all__]  # loaded: known
 WRONG_CONFIGURATION, LIMIT_VIOLATED = 2, 3
 
 

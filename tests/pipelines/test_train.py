@@ -82,7 +82,7 @@ def test_a_safeguard_is_named_by_its_class_alone(config):
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"limit": {}}, "FairnessCheck has no option 'limit'; did you mean 'limits'?"),
+        ({"limit": 3}, "FairnessCheck has no option 'limit'; did you mean 'limits'?"),
         ({"fields": {"input": "x"}}, "fields of FairnessCheck has no option 'input'; did you mean 'inputs'?"),
         ({"reaction": "stopp"}, "reaction of FairnessCheck is 'stopp'; expected 'record', 'stop', 'raise'"),
         (
