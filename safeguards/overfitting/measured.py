@@ -127,7 +127,7 @@ class MeasuredGap:
         """float64 ``(N,)`` on the CPU. Fields without a target were refused."""
         target = cast(Tensor, rows.target)
         if self.loss is None:
-            return classification_losses(rows.logits(), target).cpu()
+            return classification_losses(rows.logits().cpu(), target.cpu())
         losses = self.loss(rows.logits(), target)
         if not isinstance(losses, Tensor) or losses.shape != (rows.n,):
             got = f"shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else type(losses).__name__
