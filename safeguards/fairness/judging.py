@@ -108,8 +108,7 @@ def _note(definition: Definition, compared: Compared) -> str:
     worst = worst_of(definition, parts)
     fewest: dict[str, int] = {}
     for each in _not_judged(parts):
-        group = f"{each['grouping']}={each['group']}"
-        fewest[group] = min(each["rows"], fewest.get(group, least))
+        fewest[each["group"]] = min(each["rows"], fewest.get(each["group"], least))
     left = [f"{group} ({rows})" for group, rows in fewest.items()]
     idle = _not_compared(definition, parts, least)
     texts = [_where(worst)] if worst else []
@@ -132,7 +131,7 @@ def _where(worst: Worst) -> str:
         f"{rate_g[group]:.3f} in {groups[group]} ({part.counted.rows[group, worst.column]} rows)"
         for group in (worst.lowest, worst.highest)
     )
-    return f"worst on {part.table.name}: {part.rate}{of_class} {low} against {high}"
+    return f"worst: {part.rate}{of_class} {low} against {high}"
 
 
 def _not_judged(parts: Sequence[Comparison]) -> list[dict[str, Any]]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
 import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from numbers import Real
+from numbers import Integral, Real
 
 from safeguards.core.errors import FieldError
 
@@ -36,6 +35,8 @@ def label_of(value: object, attribute: str) -> Label:
     """None, NaN and pandas' missing values are one label; True is the number 1, 1.0 is the number 1."""
     if _is_missing(value):
         return MISSING
+    if isinstance(value, Integral):
+        return ("number", str(int(value)))
     if isinstance(value, Real):
         number = float(value)
         return ("number", str(int(number)) if number.is_integer() else repr(number))
@@ -49,7 +50,7 @@ def label_of(value: object, attribute: str) -> Label:
 def _is_missing(value: object) -> bool:
     if value is None or type(value).__name__ in ("NAType", "NaTType"):
         return True
-    return isinstance(value, Real) and math.isnan(value)
+    return isinstance(value, Real) and value != value
 
 
 def in_order(keys: Iterable[Key]) -> list[Key]:
@@ -57,9 +58,10 @@ def in_order(keys: Iterable[Key]) -> list[Key]:
     return sorted(keys, key=lambda key: [(kind, float(text) if kind == "number" else 0.0, text) for kind, text in key])
 
 
-def show(key: Key) -> str:
-    """A name to print: printable characters only, at most 40 per label."""
-    return " & ".join(_printable(text) for _, text in key)
+def show(key: Key, attributes: Sequence[str]) -> str:
+    """A group to print, as in "sex=F & age=50": printable characters only, at most 40 of each label."""
+    parts = zip(attributes, key, strict=True)
+    return " & ".join(f"{_printable(name)}={_printable(text)}" for name, (_, text) in parts)
 
 
 def _printable(text: str) -> str:

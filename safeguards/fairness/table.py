@@ -120,8 +120,8 @@ def table_of(attributes: tuple[str, ...], groups: Sequence[Key], counts_g3c: Cou
     never = (key for key in product(*sides) if key not in met)
     return GroupTable(
         attributes=attributes,
-        groups=tuple(show(key) for key in groups),
+        groups=tuple(show(key, attributes) for key in groups),
         counts_g3c=counts_g3c,
         unseen=math.prod(len(side) for side in sides) - len(groups),
-        unseen_names=tuple(show(key) for key in islice(never, NAMED_UNSEEN)),
+        unseen_names=tuple(show(key, attributes) for key in islice(never, NAMED_UNSEEN)),
     )

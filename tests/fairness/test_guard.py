@@ -31,7 +31,7 @@ class Cohort(Dataset):
         random = np.random.default_rng(2)
         self.target = random.integers(0, classes, n)
         self.sex = ["M" if i % 3 == 0 else "F" for i in range(n)]
-        self.site = ["even only" if i % 4 == 0 else "both" for i in range(n)]
+        self.site = [("even only", "odd only", "both", "both")[i % 4] for i in range(n)]
         logits = random.normal(size=(n, classes)) + 2 * np.eye(classes)[self.target]
         logits[:, 1] += gap * np.array([s == "M" for s in self.sex])
         self.logits = torch.as_tensor(logits, dtype=torch.float32)
@@ -119,7 +119,7 @@ def test_a_planted_disparity_raises(tmp_path):
     guard = FairnessCheck(
         fields=fields(sex="sex"), limits={"equalized_odds_difference": Limit(at_most=0.1)}, reaction="raise"
     )
-    with pytest.raises(LimitViolated, match="worst on sex: false_positive_rate"):
+    with pytest.raises(LimitViolated, match=r"worst: false_positive_rate .* against .* in sex=M"):
         fitted(tmp_path, Cohort(n=900, gap=4.0), [guard])
 
 
@@ -149,6 +149,17 @@ def test_state_is_plain_and_comes_back(tmp_path):
     assert again.state_key == guard.state_key
 
 
+def test_every_loader_of_a_test_is_judged_apart(tmp_path):
+    guard = FairnessCheck(fields=fields(sex="sex"), limits={"worst_group_accuracy": Limit(at_least=0.5)})
+    trainer = fitted(tmp_path, Cohort(), [guard])
+    module = Echo()
+    module.test_step = lambda batch, batch_idx, dataloader_idx=0: {"logits": module(batch["inputs"])}
+    trainer.test(module, [DataLoader(Cohort(n), batch_size=9) for n in (100, 300)], verbose=False)
+    found = [v for v in verdicts(trainer) if v.moment.stage == "test"]
+    assert [(v.moment.loader, v.n) for v in found] == [("0", 100), ("1", 300)]
+    assert {v.details["look"] for v in found} == {1}
+
+
 def test_a_diverged_model_fails(tmp_path):
     guard = FairnessCheck(fields=fields(), limits=LIMITS)
     found = verdicts(fitted(tmp_path, Cohort(), [guard], module=Echo(weight=math.nan)))
@@ -169,7 +180,7 @@ def test_one_group_and_few_rows_are_inconclusive(tmp_path):
     cohort.sex = ["F"] * 57
     trainer = fitted(tmp_path, cohort, [FairnessCheck(fields=fields(), limits=LIMITS)])
     assert {v.outcome for v in verdicts(trainer)} == {Outcome.INCONCLUSIVE}
-    assert "sex, which has the one group F" in verdicts(trainer)[0].reason
+    assert "sex, which has the one group sex=F" in verdicts(trainer)[0].reason
 
 
 def test_groups_from_outside_the_batch(tmp_path):
@@ -222,7 +233,7 @@ def judged_on_this_world(n):
 
 
 def test_two_processes_say_what_one_says(tmp_path, monkeypatch):
-    """57 rows, one of them padded; the rows of one site are all on rank 0."""
+    """57 rows, one of them padded; one site is on rank 0 only, one on rank 1 only."""
     monkeypatch.chdir(tmp_path)
     alone = judged_on_this_world(57)
     first, second = launch(f"{__file__}:judged_on_this_world", world=2, n=57)
@@ -230,4 +241,4 @@ def test_two_processes_say_what_one_says(tmp_path, monkeypatch):
     assert {each["n"] for each in alone} == {57}
     assert first.value == alone
     assert second.value == alone
-    assert "even only" in json.dumps(alone)
+    assert all(site in json.dumps(alone) for site in ("site=even only", "site=odd only", "site=both"))

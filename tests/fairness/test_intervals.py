@@ -46,6 +46,12 @@ def test_bounds_of_two_groups_by_hand():
     assert [float(end[0]) for end in Smallest.bounds(low, high)] == pytest.approx([0.2, 0.4])
 
 
+def test_overlapping_groups_may_be_alike():
+    low, high = np.array([[0.2], [0.3]]), np.array([[0.6], [0.7]])
+    assert [float(end[0]) for end in Difference.bounds(low, high)] == pytest.approx([0.0, 0.5])
+    assert [float(end[0]) for end in Ratio.bounds(low, high)] == pytest.approx([0.2 / 0.7, 1.0])
+
+
 def test_a_wide_group_is_not_compared_with_itself():
     low, high = np.array([[0.0], [0.4]]), np.array([[1.0], [0.5]])
     assert float(Difference.bounds(low, high)[1][0]) == pytest.approx(0.6)

@@ -31,8 +31,8 @@ def test_crossed_attributes_name_what_never_met():
     keys = in_order(tally.codes)
     table = table_of(tally.attributes, keys, tally.counts_for(keys, 2))
     assert table.name == "sex & age"
-    assert table.groups == ("F & 30", "F & 40", "M & 30", "M & 50")
-    assert (table.n, table.unseen, table.unseen_names) == (5, 2, ("F & 50", "M & 40"))
+    assert table.groups == ("sex=F & age=30", "sex=F & age=40", "sex=M & age=30", "sex=M & age=50")
+    assert (table.n, table.unseen, table.unseen_names) == (5, 2, ("sex=F & age=50", "sex=M & age=40"))
 
 
 def test_a_group_met_elsewhere_has_zeros_here():
