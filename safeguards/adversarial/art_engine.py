@@ -140,9 +140,10 @@ class ArtPlan:
             "verbose": False,
         }
         if self.takes_eps:
-            given |= {"eps": eps, "eps_step": eps * self.share, "max_iter": self.steps}
-            given |= {"num_random_init": self.restarts, "nb_random_init": max(1, self.restarts)}
+            given |= {"eps": eps, "eps_step": eps * self.share, "nb_random_init": max(1, self.restarts)}
         accepted = self._accepted()
+        if self.takes_eps and "max_iter" in accepted:
+            given |= {"max_iter": self.steps, "num_random_init": self.restarts}
         return {name: value for name, value in given.items() if name in accepted} | dict(self.options)
 
     def _accepted(self) -> Mapping[str, Any]:
