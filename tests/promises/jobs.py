@@ -1,0 +1,197 @@
+"""The jobs that the promises are tested on: one small net, all four safeguards, any strategy."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+import time
+from itertools import product
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.utils.data import DataLoader
+
+import safeguards.deepspeed  # noqa: F401 - registers the strategies
+from safeguards import (
+    AdversarialEvaluation,
+    BatchFields,
+    DriftReport,
+    FairnessCheck,
+    Limit,
+    OverfittingGuard,
+    ThreatModel,
+    verdicts,
+)
+from safeguards.deepspeed.weights import full_state_dict
+from tests.helpers.toys import rows, trainer
+
+WORLD = int(os.environ.get("WORLD_SIZE", "1"))
+N = 57
+SEX = ["f" if i % 3 else "m" for i in range(N)]
+BESIDE = BatchFields(inputs=0, target=1, groups={"sex": SEX})
+
+
+class Net(pl.LightningModule):
+    """Dropout, BatchNorm, ``x, y = batch``, only a loss returned; keeps the losses it saw."""
+
+    def __init__(self, dropout: float) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(dropout), nn.Linear(8, 2))
+        self.losses: list[float] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(x)
+
+    def training_step(self, batch: Any, _: int) -> Tensor:
+        x, y = batch
+        loss = nn.functional.cross_entropy(self(x), y)
+        self.losses.append(loss.item())
+        return loss
+
+    def validation_step(self, batch: Any, _: int) -> Tensor:
+        x, y = batch
+        loss = nn.functional.cross_entropy(self(x), y)
+        self.log("val_loss", loss, sync_dist=True)
+        self.losses.append(loss.item())
+        return loss
+
+    test_step = validation_step
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.AdamW(self.parameters(), lr=0.01)
+
+
+def four() -> list[Any]:
+    """All four safeguards, judging in every validation."""
+    return [
+        OverfittingGuard(fields=BESIDE, limits={"generalization_gap": Limit(at_most=0.5)}, samples=32),
+        FairnessCheck(fields=BESIDE, limits={"demographic_parity_difference": Limit(at_most=0.1)}, min_support=1),
+        AdversarialEvaluation(
+            fields=BESIDE,
+            threat=ThreatModel(eps=0.1),
+            samples=16,
+            steps=3,
+            limits={"robust_accuracy": Limit(at_least=0.5)},
+        ),
+        DriftReport(reference="train", fields=BESIDE, report=False, limits={"drifted_share": Limit(at_most=0.5)}),
+    ]
+
+
+def fit(strategy: str, root: str, callbacks: list[Any], *, dropout: float = 0.0, **options: Any) -> tuple[Any, Net]:
+    """One fit from the same start, whoever watches."""
+    pl.seed_everything(7, verbose=False)
+    module = Net(dropout)
+    job = trainer(root, *callbacks, strategy=strategy, devices=WORLD, num_sanity_val_steps=0, **options)
+    data = DataLoader(rows(96, seed=3), batch_size=8, shuffle=True)
+    job.fit(module, data, DataLoader(rows(N), batch_size=8))
+    return job, module
+
+
+def fingerprint(job: Any, module: Net) -> dict[str, str]:
+    """Digests of all that training leaves: weights, buffers, optimizer state, losses, random states."""
+    optimizer = [job.optimizers[0].state_dict()]
+    return {
+        "weights and buffers": digest(full_state_dict(module)),
+        "optimizer": digest(optimizer),
+        "losses": digest(module.losses),
+        "metrics": digest(float(job.callback_metrics["val_loss"])),
+        "random": digest([torch.get_rng_state()]),
+    }
+
+
+def digest(value: Any) -> str:
+    """A short hash of nested plain values and tensors."""
+    found = hashlib.sha256()
+    _feed(found, value)
+    return found.hexdigest()[:12]
+
+
+def _feed(found: Any, value: Any) -> None:
+    if isinstance(value, Tensor):
+        found.update(value.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy().tobytes())
+    elif isinstance(value, dict):
+        for key in sorted(value, key=str):
+            found.update(str(key).encode())
+            _feed(found, value[key])
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _feed(found, item)
+    elif isinstance(value, (str, int, float, bool, type(None))):
+        found.update(repr(value).encode())
+
+
+def grid(strategy: str) -> list[dict[str, Any]]:
+    """Every case of one strategy, bare and watched."""
+    cases = []
+    for accumulate, dropout, interval in product((1, 4), (0.0, 0.3), (1.0, 0.5)):
+        options: dict[str, Any] = {"accumulate_grad_batches": accumulate, "val_check_interval": interval}
+        with tempfile.TemporaryDirectory() as root:
+            bare = fingerprint(*fit(strategy, root, [], dropout=dropout, **options))
+            job, module = fit(strategy, root, four(), dropout=dropout, **options)
+            watched = fingerprint(job, module)
+        cases.append(
+            {
+                "case": f"accumulate {accumulate}, dropout {dropout}, validation every {interval} epoch",
+                "bare": bare,
+                "watched": watched,
+                "verdicts": [(v.safeguard, str(v.outcome), v.reason) for v in verdicts(job)],
+            }
+        )
+    return cases
+
+
+def judged(strategy: str) -> list[dict[str, Any]]:
+    """The verdicts of a validation and a test of untrained, seeded weights, without what only the clock knows."""
+    pl.seed_everything(11, verbose=False)
+    with tempfile.TemporaryDirectory() as root:
+        job = trainer(root, *four(), strategy=strategy, devices=WORLD, max_epochs=1, limit_train_batches=1)
+        module = Net(0.3)
+        frozen = DataLoader(rows(96, seed=3), batch_size=8)
+        module.configure_optimizers = lambda: torch.optim.SGD(module.parameters(), lr=0.0)
+        module.net[1].momentum = 0.0
+        job.fit(module, frozen, DataLoader(rows(N), batch_size=8))
+        found = [verdict.to_dict() for verdict in verdicts(job)]
+    return [{key: value for key, value in verdict.items() if key not in ("cost", "moment")} for verdict in found]
+
+
+def faulty(strategy: str, bad: int) -> dict[str, Any]:
+    """A fit in which one rank's safeguard fails; how it ended, what it said, and whether training went on."""
+    from tests.helpers.toys import Accuracy
+    from tests.helpers.toys import Net as Plain
+
+    with tempfile.TemporaryDirectory() as root:
+        job = trainer(
+            root, Accuracy(fail_on=bad), Accuracy(name="sound"), strategy=strategy, devices=WORLD, max_epochs=1
+        )
+        job.fit(Plain(), DataLoader(rows(64), batch_size=8), DataLoader(rows(N), batch_size=8))
+    return {"said": [(v.safeguard, str(v.outcome), v.reason) for v in verdicts(job)], "steps": job.global_step}
+
+
+def raising(strategy: str, bad: int) -> dict[str, Any]:
+    """The same with ``on_error="raise"``: how each rank ends, and how soon after it began to validate."""
+    from tests.helpers.toys import Accuracy
+    from tests.helpers.toys import Net as Plain
+
+    text, started = "no error", [0.0]
+
+    class Timed(Plain):
+        def on_validation_end(self) -> None:
+            started[0] = time.perf_counter()
+
+    with tempfile.TemporaryDirectory() as root:
+        job = trainer(
+            root,
+            Accuracy(fail_on=bad, on_error="raise"),
+            strategy=strategy,
+            devices=WORLD,
+            max_epochs=1,
+            num_sanity_val_steps=0,
+        )
+        try:
+            job.fit(Timed(), DataLoader(rows(64), batch_size=8), DataLoader(rows(N), batch_size=8))
+        except Exception as error:
+            text = str(error)
+    return {"text": text, "seconds": time.perf_counter() - started[0] if started[0] else 0.0}

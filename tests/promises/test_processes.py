@@ -1,0 +1,57 @@
+"""Promises 2 and 3: the number of processes changes no verdict, and no rank decides alone."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.helpers.launch import launch
+
+JOBS = Path(__file__).with_name("jobs.py")
+MOVING = {"reason", "value", "interval", "margin", "details"}
+
+
+def close(one: Any, other: Any) -> bool:
+    """Equal but for sums of floats, which may differ by 1e-6 relative."""
+    if isinstance(one, float) and isinstance(other, float):
+        return math.isclose(one, other, rel_tol=1e-6, abs_tol=1e-9)
+    if isinstance(one, dict) and isinstance(other, dict):
+        return one.keys() == other.keys() and all(close(one[key], other[key]) for key in one)
+    if isinstance(one, list) and isinstance(other, list):
+        return len(one) == len(other) and all(map(close, one, other))
+    return bool(one == other)
+
+
+@pytest.mark.timeout(240)
+def test_the_number_of_processes_changes_no_verdict() -> None:
+    (alone,) = launch(f"{JOBS}:judged", 1, timeout=100, strategy="auto")
+    assert {v["safeguard"] for v in alone.value} == {"overfitting", "fairness", "adversarial", "drift"}
+    assert {v["outcome"] for v in alone.value} <= {"PASS", "WARN", "FAIL", "INCONCLUSIVE"}
+    for strategy, world in (("ddp", 2), ("ddp", 3), ("deepspeed_cpu_stage_3", 2)):
+        spread = launch(f"{JOBS}:judged", world, timeout=100, strategy=strategy)
+        assert all(result.value == spread[0].value for result in spread), strategy
+        for one, other in zip(alone.value, spread[0].value, strict=True):
+            assert {k: v for k, v in one.items() if k not in MOVING} == {
+                k: v for k, v in other.items() if k not in MOVING
+            }, strategy
+            for key in MOVING - {"reason"}:
+                assert close(one[key], other[key]), (strategy, one["measure"], key, one[key], other[key])
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "deepspeed_cpu_stage_3"])
+def test_a_failing_rank_is_the_same_verdict_on_all_and_training_goes_on(strategy: str) -> None:
+    for bad in (0, 1):
+        first, second = launch(f"{JOBS}:faulty", 2, strategy=strategy, bad=bad)
+        assert first.value == second.value
+        failed, sound = first.value["said"]
+        assert failed == ["toy", "ERROR", f"rank {bad}: ValueError: told to fail"]
+        assert sound[:2] == ["sound", "PASS"]
+        assert first.value["steps"] == 4
+
+
+def test_on_error_raise_ends_all_ranks_with_the_same_text() -> None:
+    for bad in (0, 1):
+        first, second = launch(f"{JOBS}:raising", 2, strategy="ddp", bad=bad)
+        assert first.value["text"] == second.value["text"] == f"rank {bad}: ValueError: told to fail"
+        assert max(first.value["seconds"], second.value["seconds"]) < 5

@@ -1,0 +1,158 @@
+"""The contract over every exported safeguard, and over one bad callback per clause, which must fail that clause."""
+
+from collections import Counter
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from safeguards import Limit, Measurement, Rows, Safeguard, Scene
+from safeguards.testing import CLAUSES, FIELDS, ContractBroken, check_processes, check_safeguard, from_yaml
+
+CONF = Path(__file__).parents[1] / "conf" / "safeguards"
+YAMLS = sorted(CONF.glob("*.yaml"))
+
+
+class Balance(Safeguard):
+    """Share of the most frequent predicted class: keeps to every clause."""
+
+    topic = "balance"
+    measures = ("largest_class_share",)
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"fields": FIELDS, "limits": {"largest_class_share": Limit(at_most=0.999)}, **options})
+
+    def prepare(self, scene: Scene) -> Any:
+        return Counter()
+
+    def observe(self, seen: Any, rows: Rows, scene: Scene) -> None:
+        seen.update(rows.logits().argmax(1).tolist())
+        seen["broken"] += int(rows.logits().isnan().sum())
+
+    def examine(self, seen: Any, scene: Scene) -> Mapping[str, Measurement]:
+        counts = sum((Counter(part) for part in scene.ranks.gather(dict(seen))), Counter[Any]())
+        broken = counts.pop("broken", 0)
+        total = sum(counts.values())
+        fault = "NaN outputs" if broken else None
+        return {
+            "largest_class_share": Measurement(value=max(counts.values()) / total, n=total, model_fault=fault),
+        }
+
+
+class LeavesTrace(Balance):
+    def on_train_batch_start(self, *_: Any) -> None:
+        torch.rand(1)
+
+
+class Silent(Balance):
+    def setup(self, *_: Any, **__: Any) -> None:
+        """Never joins the run."""
+
+
+class PassesNaN(Balance):
+    def examine(self, seen: Any, scene: Scene) -> Mapping[str, Measurement]:
+        return {"largest_class_share": Measurement(value=0.5, n=10)}
+
+
+class Pickles(Balance):
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "path": Path("x")}
+
+
+class Shared(Balance):
+    judged = 0
+
+    def examine(self, seen: Any, scene: Scene) -> Mapping[str, Measurement]:
+        Shared.judged += 1
+        return {"largest_class_share": Measurement(value=1 / Shared.judged, n=57)}
+
+
+class OddUnit(Balance):
+    def examine(self, seen: Any, scene: Scene) -> Mapping[str, Measurement]:
+        return {"largest_class_share": Measurement(value=0.5, n=57, unit=7)}  # type: ignore[arg-type]
+
+
+class Local(Balance):
+    def examine(self, seen: Any, scene: Scene) -> Mapping[str, Measurement]:
+        return {"largest_class_share": Measurement(value=max(seen.values()) / sum(seen.values()), n=sum(seen.values()))}
+
+
+BAD: dict[str, type[Balance]] = {
+    "leaves no trace": LeavesTrace,
+    "empty data": Silent,
+    "NaN model": PassesNaN,
+    "state round trip": Pickles,
+    "two instances": Shared,
+    "verdict serialises": OddUnit,
+}
+
+
+def of_topic(topic: str) -> Safeguard:
+    return from_yaml(CONF / f"{topic}.yaml")
+
+
+def fairness() -> Safeguard:
+    return of_topic("fairness")
+
+
+def overfitting() -> Safeguard:
+    return of_topic("overfitting")
+
+
+def adversarial() -> Safeguard:
+    return of_topic("adversarial")
+
+
+def drift() -> Safeguard:
+    return of_topic("drift")
+
+
+MAKERS: dict[str, Callable[[], Safeguard]] = {
+    "fairness": fairness,
+    "overfitting": overfitting,
+    "adversarial": adversarial,
+    "drift": drift,
+    "own": Balance,
+}
+
+
+def test_every_topic_is_under_contract() -> None:
+    assert {path.stem for path in YAMLS} == set(MAKERS) - {"own"}
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_contract(name: str, tmp_path: Path) -> None:
+    check_safeguard(MAKERS[name], tmp_path)
+
+
+@pytest.mark.parametrize("name", MAKERS)
+def test_one_process_equals_two(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    maker = "Balance" if name == "own" else name
+    check_processes(f"tests.test_testing:{maker}", tmp_path)
+
+
+def test_a_clause_for_every_bad_callback() -> None:
+    assert set(BAD) == set(CLAUSES)
+
+
+@pytest.mark.parametrize("clause", CLAUSES)
+def test_bad_callback_fails_its_clause(clause: str, tmp_path: Path) -> None:
+    CLAUSES[clause](Balance, tmp_path)
+    with pytest.raises(ContractBroken, match=clause):
+        CLAUSES[clause](BAD[clause], tmp_path)
+
+
+def test_rank_local_numbers_fail_one_process_equals_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    with pytest.raises(ContractBroken, match=r"one process equals two: n: 57 and 29"):
+        check_processes("tests.test_testing:Local", tmp_path)
+
+
+def test_yaml_with_a_wrong_key_fails(tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text((CONF / "fairness.yaml").read_text().replace("positive:", "positiv:"))
+    with pytest.raises(ContractBroken, match="constructs from its YAML"):
+        from_yaml(bad)
