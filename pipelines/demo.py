@@ -34,6 +34,7 @@ from safeguards import (
     Outcome,
     OverfittingGuard,
     Safeguard,
+    SafeguardError,
     ThreatModel,
     Verdict,
     verdicts,
@@ -213,4 +214,7 @@ def _hush() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except SafeguardError as error:
+        sys.exit(f"error: {error}")

@@ -19,12 +19,14 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 import safeguards.deepspeed
 from pipelines import data, models
 from pipelines.typos import one_line
-from safeguards.core.errors import LimitViolated
+from safeguards.core.errors import ConfigurationError, LimitViolated
 from safeguards.tracking import SaveConfig
 
-__all__ = ["main"]
+__all__ = ["command", "main"]
 
-SHORT_NAMES = [getattr(room, name) for room in (safeguards, data, models) for name in room.__all__]  # loaded: known
+SHORT_NAMES = [
+    getattr(room, name) for room in (safeguards, data, models) for name in room.__all__
+]  # loaded, hence known
 WRONG_CONFIGURATION, LIMIT_VIOLATED = 2, 3
 
 
@@ -73,9 +75,18 @@ def main(args: list[str] | None = None, *, run: bool = True) -> LightningCLI:
     )
 
 
-if __name__ == "__main__":
+def command() -> int:
+    """The command line as a whole: its exit code, with an error of one line where the fault is not in the code."""
     try:
         main()
     except LimitViolated as violated:
         print(f"error: {violated}", file=sys.stderr)
-        raise SystemExit(LIMIT_VIOLATED) from None
+        return LIMIT_VIOLATED
+    except ConfigurationError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_CONFIGURATION
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(command())

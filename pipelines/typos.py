@@ -108,7 +108,7 @@ _FORMS: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (r"unrecognized arguments: --(?P<wrong>\S+)", _key_of_config),
     (r"module '(?P<path>[^']+)' has no attribute '(?P<wrong>[^']+)'", _name_in_module),
     (r"(?:Expected a dot import path string|Unexpected import path format): (?P<wrong>\w+)\n", _short_name),
-    (r"Errors:\s+- (?P<cause>(?!Expected a|Not a valid|Problem with).+)", _cause),
+    (r"Errors:(?s:.*?)\n\s*- (?P<cause>(?!Expected a|Not a valid|Problem with|Does not|a ).+)", _cause),
     (r"Expected a <class '[^']+'>(?s:.*)Given value: (?P<value>.*)", _value),
 )
 

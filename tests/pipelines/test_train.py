@@ -4,9 +4,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines.train import main
+from pipelines.train import command, main
 from safeguards import verdicts
 
+STRATEGY = "safeguards.deepspeed.DeepSpeedCPUStrategy"
 BORING = "pytorch_lightning.demos.boring_classes"
 PLAIN = {
     "model": {"class_path": "TabularNet", "init_args": {"width": 4}},
@@ -77,6 +78,29 @@ def test_a_safeguard_is_named_by_its_class_alone(config):
     short = {"class_path": "FairnessCheck", "init_args": FAIRNESS}
     trained = main(["fit", config(**PLAIN), config("more.yaml", trainer={"callbacks": [short]})])
     assert [verdict.measure for verdict in verdicts(trained.trainer)] == ["worst_group_accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("reaction", "at_least", "code", "said"),
+    [("raise", 1.0, 3, "error: fairness/worst_group_accuracy: "), ("record", 1.0, 0, ""), ("raise", 0.0, 0, "")],
+)
+def test_the_exit_code_tells_a_violated_limit_from_a_verdict(
+    config, monkeypatch, capsys, reaction, at_least, code, said
+):
+    limits = {"limits": {"worst_group_accuracy": {"at_least": at_least}}, "reaction": reaction}
+    callback = {"class_path": "FairnessCheck", "init_args": FAIRNESS | limits}
+    more = config("more.yaml", trainer={"callbacks": [callback]})
+    monkeypatch.setattr(sys, "argv", ["train", "fit", config(**PLAIN), more])
+    assert command() == code
+    assert said in capsys.readouterr().err
+
+
+def test_a_strategy_that_does_not_fit_the_machine_is_told_in_one_line(config, monkeypatch, capsys):
+    over = config("over.yaml", trainer={"strategy": {"class_path": STRATEGY, "init_args": {"stage": 4}}})
+    monkeypatch.setattr(sys, "argv", ["train", "fit", config(**PLAIN), over])
+    with pytest.raises(SystemExit, match="2"):
+        command()
+    assert "DeepSpeedCPUStrategy(stage=4): expected 1, 2 or 3" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
