@@ -77,7 +77,7 @@ class MLflowTracker(MLFlowLogger):
         self._options: dict[str, Any] = {
             "experiment_name": experiment_name,
             "tracking_uri": self._uri,
-            "run_name": None if run_name is None else redact(run_name),
+            "run_name": None if run_name is None else said(run_name),
             "artifact_location": artifact_location or artifact_folder(self._uri, experiment_name),
             "log_model": log_model,
         }
