@@ -91,7 +91,7 @@ def diabetes() -> Study:
     """442 patients: does the disease progress by more than the median?"""
     data = DiabetesStudy()
     fixed = ("age", "sex=")
-    mutable = [not name.startswith(fixed) for name in _feature_names(data)]
+    mutable = [not name.startswith(fixed) for name in data.feature_names]
     return Study(
         data=data,
         network=TabularNet(features=data.features),
@@ -148,7 +148,8 @@ class Progress(Callback):
 
 def conclusion(study: Study, found: Sequence[Verdict], tracker: MLflowTracker) -> str:
     """What the rows could show, and where everything is."""
-    pages = sorted(FOLDER.glob("safeguards/**/*.html"), key=lambda page: page.stat().st_mtime)
+    newest = max(FOLDER.glob("safeguards/*"))
+    pages = sorted(newest.glob("**/*.html"))
     store = f"sqlite:///{FOLDER / 'mlflow.db'}"
     lines = (
         what_rows_show(found, len(study.data.rows("validation")), study.who),
@@ -180,11 +181,6 @@ def _enough(verdict: Verdict) -> int | None:
     found = Measurement(value=verdict.value, n=verdict.n, interval=verdict.interval)
     rows = rows_that_would_decide(found, verdict.limit)
     return math.ceil(rows / 100) * 100 if rows else None
-
-
-def _feature_names(data: DiabetesStudy) -> tuple[str, ...]:
-    data.setup()
-    return data.feature_names
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -60,7 +60,7 @@ class TabularData(RowData):
         self.missing = missing
         self.seed = seed
         self.inputs = self._input_columns(inputs)
-        self.feature_names: tuple[str, ...] = ()
+        self._feature_names: tuple[str, ...] = ()
 
     def _input_columns(self, inputs: Sequence[str] | None) -> list[str]:
         for name in (self.target, *self.sensitive, *(inputs or ())):
@@ -71,6 +71,12 @@ class TabularData(RowData):
         if unusable:
             raise ValueError(f"inputs={unusable}: expected number or category columns other than the target")
         return list(inputs or usable)
+
+    @property
+    def feature_names(self) -> tuple[str, ...]:
+        """What each feature of the inputs is: a column of numbers, or ``column=value``."""
+        self.setup()
+        return self._feature_names
 
     def read(self) -> pd.DataFrame:
         """The source's table; a subclass may have another source than ``path``."""
@@ -83,7 +89,7 @@ class TabularData(RowData):
             numbers=[name for name in self.inputs if self.schema[name] == "number"],
             categories=[name for name in self.inputs if self.schema[name] == "category"],
         )
-        self.feature_names = encoder.names
+        self._feature_names = encoder.names
         classes = self._classes(frames["train"])
         return {split: self._rows_of(frame, encoder, classes) for split, frame in frames.items()}, frames
 
