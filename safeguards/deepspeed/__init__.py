@@ -17,8 +17,8 @@ __all__ = [
     "stale_locks",
 ]
 
-LightningDeepSpeedCPUStrategy = STRATEGIES.get("lightning.pytorch")
-DeepSpeedCPUStrategy = STRATEGIES.get("pytorch_lightning", LightningDeepSpeedCPUStrategy)
+DeepSpeedCPUStrategy = STRATEGIES.get("pytorch_lightning") or STRATEGIES["lightning.pytorch"]
+LightningDeepSpeedCPUStrategy = STRATEGIES.get("lightning.pytorch", DeepSpeedCPUStrategy)
 
 say_what_device()
 register()
