@@ -38,12 +38,14 @@ def test_a_taken_name_stops_it_before_anything_is_written(
     )
 
 
+@pytest.mark.parametrize("name", ["conf", "Dockerfile"])
 @pytest.mark.parametrize("leads_to", ["elsewhere", "nowhere"])
-def test_a_link_does_not_lead_it_out_of_the_directory(leads_to: str, tmp_path: Path) -> None:
+def test_a_link_does_not_lead_it_out_of_the_directory(leads_to: str, name: str, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "project").mkdir()
-    (tmp_path / "project" / "conf").symlink_to(tmp_path / leads_to)
+    (tmp_path / "project" / name).symlink_to(tmp_path / leads_to)
     assert main(["init", str(tmp_path / "project")]) == 2
+    assert [path.name for path in (tmp_path / "project").iterdir()] == [name]
     assert list((tmp_path / "elsewhere").iterdir()) == []
     assert not (tmp_path / "nowhere").exists()
 
