@@ -1,0 +1,105 @@
+"""What the distributed tests of the core run on each process."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset
+
+import safeguards.deepspeed  # noqa: F401 - registers the strategies
+from safeguards import BatchFields, verdicts
+from tests.helpers.toys import Accuracy, Net, loader, rows, trainer
+
+RANK, WORLD = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
+WITH_ID = BatchFields(inputs=0, target=1, row_id=2)
+
+
+class Numbered(Dataset[Any]):
+    """Rows with an id; the last row has the id of the first, as a patient who came twice."""
+
+    def __init__(self, n: int) -> None:
+        self.x, self.y = rows(n).tensors
+        self.ids = [*range(n - 1), 0]
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def __getitem__(self, i: int) -> Any:
+        return self.x[i], self.y[i], self.ids[i]
+
+
+class Trimmed(Net):
+    """Leaves the id alone."""
+
+    def validation_step(self, batch: Any, index: int, dataloader_idx: int = 0) -> Any:
+        return super().validation_step(batch[:2], index)
+
+
+class OwnOrder(BatchSampler):
+    """A batch sampler of the user's own: each rank takes every ``WORLD``-th row, and the first again to fill up."""
+
+    def __init__(self, n: int, world: int) -> None:
+        rank = RANK if world > 1 else 0
+        self.batches = [[i % n for i in range(rank, n + (-n) % world, world)]]
+
+    def __iter__(self) -> Any:
+        return iter(self.batches)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+
+class Stream(IterableDataset[Any]):
+    def __iter__(self) -> Any:
+        return iter(list(zip(*rows(20).tensors, strict=True)))
+
+
+def identities(strategy: str) -> dict[str, Any]:
+    """How rows are told from copies, for each kind of loader."""
+    torch.manual_seed(0)
+    n = 57
+    own = DataLoader(Numbered(n), batch_sampler=OwnOrder(n, WORLD))
+    cases = {
+        "sampler": (Accuracy(), loader(n), {}),
+        "ids and sampler": (Accuracy(fields=WITH_ID), DataLoader(Numbered(n), batch_size=8), {}),
+        "ids and own order": (Accuracy(fields=WITH_ID), own, {"use_distributed_sampler": False}),
+        "own order": (Accuracy(), own, {"use_distributed_sampler": False}),
+        "stream": (Accuracy(), DataLoader(Stream(), batch_size=4), {}),
+        "shuffled": (Accuracy(), loader(n, shuffle=True), {}),
+    }
+    found = {}
+    for name, (guard, validation, options) in cases.items():
+        with tempfile.TemporaryDirectory() as root:
+            job = trainer(root, guard, strategy=strategy, devices=WORLD, **options)
+            job.validate(Trimmed(), validation, verbose=False)
+            (verdict,) = verdicts(job)
+        found[name] = {"outcome": str(verdict.outcome), "n": verdict.n, "reason": verdict.reason, **verdict.details}
+    return found
+
+
+def resumed(strategy: str, root: str) -> dict[str, Any]:
+    """A fit, its checkpoint, and a second fit that goes on from it."""
+    path = Path(root, "half.ckpt")
+    first = trainer(root, Accuracy(), strategy=strategy, devices=WORLD, max_epochs=1, num_sanity_val_steps=0)
+    first.fit(Net(), loader(64), loader())
+    first.save_checkpoint(path)
+    guard = Accuracy()
+    second = trainer(root, guard, strategy=strategy, devices=WORLD, max_epochs=2, num_sanity_val_steps=0)
+    second.fit(Net(), loader(64), loader(), ckpt_path=path)
+    state = guard.state_dict()
+    return {
+        "looks": [v.details["look"] for v in verdicts(second)],
+        "state": {key: value for key, value in state.items() if key != "seconds"},
+        "seconds": round(state["seconds"], 6),
+        "ids": [first_id(first), first_id(second)],
+        "runs": sorted(found.name for found in Path(root, "safeguards").iterdir()) if RANK == 0 else [],
+    }
+
+
+def first_id(job: Any) -> str:
+    """The run id that the trainer's safeguard belongs to."""
+    return next(str(c.state_dict()["run_id"]) for c in job.callbacks if isinstance(c, Accuracy))

@@ -1,0 +1,45 @@
+"""The core on several processes: row identity with every kind of loader, and state over a resume."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.helpers.launch import launch
+
+JOBS = Path(__file__).with_name("spread.py")
+
+
+def test_row_identity_of_every_kind_of_loader() -> None:
+    (alone,) = launch(f"{JOBS}:identities", 1, strategy="auto")
+    first, second = launch(f"{JOBS}:identities", 2, strategy="ddp")
+    assert first.value == second.value
+    one, two = alone.value, first.value
+    assert {name: case["n"] for name, case in one.items()} == {
+        "sampler": 57,
+        "ids and sampler": 57,
+        "ids and own order": 57,
+        "own order": 57,
+        "stream": 20,
+        "shuffled": 57,
+    }
+    for name in ("sampler", "ids and sampler"):
+        assert two[name] == one[name]
+    assert two["ids and own order"]["ids"] == list(range(56)), "a row on two ranks counts once, at the lower rank"
+    for name in ("own order", "stream"):
+        assert two[name]["outcome"] == "INCONCLUSIVE"
+        assert "rows have no identity on several processes" in two[name]["reason"]
+    assert (two["shuffled"]["n"], two["shuffled"]["right"]) == (57, one["shuffled"]["right"])
+
+
+@pytest.mark.parametrize(
+    ("strategy", "world"), [("ddp", 2), ("deepspeed_cpu_stage_2", 2), ("deepspeed_cpu_stage_3", 2)]
+)
+def test_state_survives_a_resume_and_is_the_same_on_all_ranks(strategy: str, world: int, tmp_path: Path) -> None:
+    first, second = launch(f"{JOBS}:resumed", world, strategy=strategy, root=str(tmp_path))
+    for result in (first, second):
+        assert result.value["looks"] == [2]
+        assert result.value["state"]["looks"] == {"validate/": 2}
+        assert len(set(result.value["ids"])) == 1
+    assert first.value["state"] == second.value["state"]
+    assert first.value["seconds"] == second.value["seconds"]
+    assert first.value["runs"] == [first.value["ids"][0]]

@@ -1,0 +1,201 @@
+"""Modules in a style that is not this project's, with the four safeguards added and nothing else changed."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from fairlearn.metrics import demographic_parity_difference
+from scipy.stats import ks_2samp
+from torch import nn
+from torch.utils.data import DataLoader, Dataset, TensorDataset
+
+import safeguards.deepspeed  # noqa: F401 - registers the strategies
+from safeguards import (
+    AdversarialEvaluation,
+    BatchFields,
+    DriftReport,
+    FairnessCheck,
+    Limit,
+    OverfittingGuard,
+    ThreatModel,
+    verdicts,
+)
+from safeguards.deepspeed.weights import full_state_dict
+from tests.helpers.toys import rows, trainer
+
+WORLD = int(os.environ.get("WORLD_SIZE", "1"))
+N, TRAINING, EPS = 57, 96, 0.3
+SEX = np.array(["f" if i % 3 else "m" for i in range(N)])
+loss_of = nn.functional.cross_entropy
+
+
+class Tuples(pl.LightningModule):
+    """Unpacks exactly ``x, y = batch``."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Linear(4, 16), nn.Tanh())
+        self.head = nn.Linear(16, 2)
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        return self.head(self.body(features))
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        x, y = batch
+        return loss_of(self(x), y)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        x, y = batch
+        self.log("val_acc", (self(x).argmax(1) == y).float().mean(), sync_dist=True)
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.Adam(self.parameters(), 0.01)
+
+
+class Dicts(Tuples):
+    """A dict batch; the step returns only a loss."""
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        return loss_of(self(batch["features"]), batch["label"])
+
+    def validation_step(self, batch: Any, batch_idx: int) -> Any:
+        return loss_of(self(batch["features"]), batch["label"])
+
+
+class NoForward(pl.LightningModule):
+    """Has a network and two steps, and no ``forward`` at all."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = nn.Linear(4, 1)
+
+    def shared(self, batch: Any) -> Any:
+        return nn.functional.binary_cross_entropy_with_logits(self.network(batch[0])[:, 0], batch[1].float())
+
+    def training_step(self, batch: Any, batch_idx: int) -> Any:
+        return self.shared(batch)
+
+    def validation_step(self, batch: Any, batch_idx: int) -> Any:
+        return self.shared(batch)
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+class Manual(Tuples):
+    """BatchNorm, dropout and manual optimisation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.body = nn.Sequential(nn.Linear(4, 16), nn.BatchNorm1d(16), nn.ReLU(), nn.Dropout(0.5))
+
+    def training_step(self, batch: Any, batch_idx: int) -> None:
+        optimizer = self.optimizers()
+        optimizer.zero_grad()
+        self.manual_backward(super().training_step(batch, batch_idx))
+        optimizer.step()
+
+
+class Records(Dataset[dict[str, Any]]):
+    """Rows as dicts that carry the attribute."""
+
+    def __init__(self, data: TensorDataset) -> None:
+        self.data = data
+
+    def __len__(self) -> int:
+        return len(self.data)
+
+    def __getitem__(self, i: int) -> dict[str, Any]:
+        x, y = self.data[i]
+        return {"features": x, "label": y, "sex": "f" if i % 3 else "m"}
+
+
+BESIDE = BatchFields(inputs=0, target=1, groups={"sex": SEX})
+INSIDE = BatchFields(inputs="features", target="label", groups={"sex": "sex"})
+STYLES: dict[str, tuple[type[pl.LightningModule], BatchFields, dict[str, Any]]] = {
+    "tuples": (Tuples, BESIDE, {}),
+    "dicts": (Dicts, INSIDE, {"outputs_of": ""}),
+    "no forward": (NoForward, BESIDE, {"predict": lambda module, x: module.network(x)}),
+    "manual": (Manual, BESIDE, {}),
+}
+
+
+def four(fields: BatchFields, options: dict[str, Any]) -> list[Any]:
+    return [
+        OverfittingGuard(fields=fields, limits={"generalization_gap": Limit(at_most=0.5)}, **options),
+        FairnessCheck(fields=fields, limits={"demographic_parity_difference": Limit(at_most=0.1)}, **options),
+        AdversarialEvaluation(
+            fields=fields,
+            attack="fgsm",
+            threat=ThreatModel(eps=EPS),
+            eps_curve=[1.0],
+            limits={"robust_accuracy": Limit(at_least=0.5)},
+            **options,
+        ),
+        DriftReport(
+            reference="train", fields=fields, report=False, limits={"drifted_share": Limit(at_most=0.5)}, **options
+        ),
+    ]
+
+
+def judged(strategy: str, style: str) -> dict[str, Any]:
+    """The four verdicts after an epoch, and the same numbers from a plain computation over all rows at once."""
+    pl.seed_everything(5, verbose=False)
+    kind, fields, options = STYLES[style]
+    training, validation = rows(TRAINING, seed=3), rows(N)
+    wrap = Records if style == "dicts" else lambda data: data
+    module = kind()
+    with tempfile.TemporaryDirectory() as root:
+        job = trainer(root, *four(fields, options), strategy=strategy, devices=WORLD, max_epochs=1)
+        job.fit(module, DataLoader(wrap(training), batch_size=8), DataLoader(wrap(validation), batch_size=8))
+    plain = kind()
+    plain.load_state_dict(full_state_dict(module))
+    found = {verdict.measure: verdict for verdict in verdicts(job)}
+    return {
+        "found": {measure: verdict.value for measure, verdict in found.items()},
+        "n": {measure: verdict.n for measure, verdict in found.items()},
+        "reasons": {measure: f"{verdict.outcome} {verdict.reason}" for measure, verdict in found.items()},
+        "expected": expected(plain.eval(), options.get("predict"), training, validation),
+        "drift": found["drifted_share"].to_dict()["details"],
+        "scores": scores(plain, options.get("predict"), training, validation),
+    }
+
+
+def outputs(module: Any, predict: Any, x: torch.Tensor) -> torch.Tensor:
+    """Two logits per row, whatever the module gives."""
+    raw = predict(module, x) if predict else module(x)
+    return torch.cat([torch.zeros_like(raw), raw], dim=1) if raw.shape[1] == 1 else raw
+
+
+def expected(module: Any, predict: Any, training: TensorDataset, validation: TensorDataset) -> dict[str, float]:
+    """Every number by the shortest way, from the weights and all rows."""
+    (x, y), (tx, ty) = validation.tensors, training.tensors
+    with torch.no_grad():
+        said = outputs(module, predict, x).argmax(1)
+        gap = loss_of(outputs(module, predict, x), y) - loss_of(outputs(module, predict, tx), ty)
+    moving = x.clone().requires_grad_()
+    (slope,) = torch.autograd.grad(loss_of(outputs(module, predict, moving), y, reduction="sum"), moving)
+    with torch.no_grad():
+        attacked = outputs(module, predict, x + EPS * slope.sign()).argmax(1)
+    return {
+        "generalization_gap": float(gap),
+        "demographic_parity_difference": float(demographic_parity_difference(y, said, sensitive_features=SEX)),
+        "robust_accuracy": float(((said == y) & (attacked == y)).double().mean()),
+    }
+
+
+def scores(module: Any, predict: Any, training: TensorDataset, validation: TensorDataset) -> dict[str, float]:
+    """Kolmogorov and Smirnov's distance of each feature between training and validation."""
+    x, tx = validation.tensors[0].numpy(), training.tensors[0].numpy()
+    return {str(i): float(ks_2samp(tx[:, i], x[:, i]).statistic) for i in range(x.shape[1])}
+
+
+def every_style(strategy: str) -> dict[str, dict[str, Any]]:
+    """All modules under one strategy, in one process group."""
+    return {style: judged(strategy, style) for style in STYLES}
