@@ -156,10 +156,7 @@ def test_watching_leaves_no_trace(tmp_path: Path, accumulate: int, restore_best:
     seen = []
     for callbacks in ([], [guard(fields=FIELDS, restore_best=restore_best)]):
         pl.seed_everything(0, verbose=False)
-        kept: list[torch.Tensor] = []
-        keeps = pl.callbacks.LambdaCallback(
-            on_train_epoch_end=lambda _, module, kept=kept: kept.append(weights(module))
-        )
+        keeps = Keeps()
         runner = trainer(
             tmp_path,
             *callbacks,
