@@ -7,10 +7,12 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import torch
 from jsonargparse import ArgumentParser
+from pytorch_lightning.accelerators import CUDAAccelerator
 from pytorch_lightning.strategies import DeepSpeedStrategy
 
 from safeguards.core.errors import ConfigurationError
@@ -190,6 +192,19 @@ def test_without_deepspeed_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setitem(sys.modules, "deepspeed", None)
     with pytest.raises(ConfigurationError, match="pip install deepspeed"):
         DeepSpeedCPUStrategy()
+
+
+def test_where_deepspeed_is_on_a_gpu_already_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    import deepspeed
+
+    monkeypatch.setattr(deepspeed.accelerator, "get_accelerator", lambda: Mock(device_name=lambda: "cuda"))
+    with pytest.raises(ConfigurationError, match="on cuda in this process; start it with DS_ACCELERATOR=cpu"):
+        DeepSpeedCPUStrategy()
+
+
+def test_a_trainer_on_a_gpu_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match=r"on CUDAAccelerator: write Trainer\(accelerator='cpu'\)"):
+        DeepSpeedCPUStrategy(accelerator=CUDAAccelerator()).setup_environment()
 
 
 @pytest.mark.parametrize("installed", [["pytorch_lightning"], ["lightning.pytorch"]])
