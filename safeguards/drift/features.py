@@ -13,7 +13,7 @@ from torch import Tensor
 
 from safeguards.core.errors import NotApplicable
 
-__all__ = ["IMAGE_STATISTICS", "PREDICTED_CLASS", "PREDICTIONS", "features", "predictions"]
+__all__ = ["IMAGE_STATISTICS", "PREDICTED_CLASS", "PREDICTIONS", "features", "finite_rows", "predictions"]
 
 PREDICTED_CLASS = "predicted class"
 PREDICTIONS = (PREDICTED_CLASS, "predicted score")
@@ -31,7 +31,8 @@ def features(inputs: Any, columns: Sequence[str] | None) -> tuple[list[str], Ten
         raise NotApplicable(f"inputs are a {type(inputs).__name__}: drift needs a tensor, or datamodule.frame(split)")
     if inputs.ndim > 2:
         return [f"input {name}" for name in IMAGE_STATISTICS], _statistics(inputs.detach().float())
-    values = inputs.detach().float().reshape(len(inputs), -1)
+    values = inputs.detach().float()
+    values = values if values.ndim == 2 else values.reshape(-1, 1)
     width = values.shape[1]
     if columns is not None and len(columns) != width:
         raise NotApplicable(f"columns= names {len(columns)} features, inputs have {width}")
@@ -45,11 +46,11 @@ def _statistics(images: Tensor) -> Tensor:
 
     Sharpness is the mean absolute difference of neighbours along the last axis.
     """
-    flat = images.reshape(len(images), -1)
+    flat = images.flatten(1)
     ordered = flat.sort(dim=1).values
     last = flat.shape[1] - 1
     contrast = ordered[:, round(0.95 * last)] - ordered[:, round(0.05 * last)]
-    sharpness = (images[..., 1:] - images[..., :-1]).abs().reshape(len(images), -1).mean(dim=1)
+    sharpness = (images[..., 1:] - images[..., :-1]).abs().flatten(1).mean(dim=1)
     moments = (flat.mean(dim=1), flat.std(dim=1, unbiased=False), ordered[:, 0], ordered[:, -1])
     return torch.stack([*moments, contrast, sharpness], dim=1).cpu()
 
@@ -62,6 +63,11 @@ def predictions(logits: Tensor) -> Tensor:
         score = torch.where(chosen.bool(), score, 1 - score)
     else:
         score, chosen = torch.softmax(logits, dim=1).max(dim=1)
-    broken = ~torch.isfinite(logits).reshape(len(logits), -1).all(dim=1)
-    score = torch.where(broken, torch.nan, score.round(decimals=SCORE_DIGITS))
+    score = torch.where(finite_rows(logits), score.round(decimals=SCORE_DIGITS), torch.nan)
     return torch.stack([chosen.float(), score], dim=1).cpu()
+
+
+def finite_rows(logits: Tensor) -> Tensor:
+    """Which rows of logits (N, C) or (N,) are finite: bool (N,)."""
+    finite = torch.isfinite(logits)
+    return finite.all(dim=1) if finite.ndim == 2 else finite

@@ -17,7 +17,7 @@ from safeguards.core.names import encode
 from safeguards.core.rows import Sample
 from safeguards.core.safeguard import Safeguard, SafeguardOptions
 from safeguards.core.verdict import Measurement
-from safeguards.drift.features import PREDICTIONS, features, predictions
+from safeguards.drift.features import PREDICTIONS, features, finite_rows, predictions
 from safeguards.drift.findings import MIN_ROWS, compare
 from safeguards.drift.frames import Source, check_source, module_frame, read_file
 from safeguards.drift.page import draw
@@ -98,14 +98,14 @@ class DriftReport(Safeguard):
         """Keep a bounded sample of the rows of one batch, as numbers."""
         logits = self._logits(seen, rows)
         if logits is not None:
-            seen.faulty += int((~torch.isfinite(logits.reshape(rows.n, -1))).any(dim=1).sum())
+            seen.faulty += int((~finite_rows(logits)).sum())
         seen.names, values = self._numbers(scene, rows.inputs, logits, rows.n)
         seen.rows += rows.n
         seen.sample.offer(rows.ids, values)
 
     def _logits(self, seen: Seen, rows: Rows) -> Tensor | None:
         try:
-            return None if seen.refused or rows.n == 0 else rows.logits()
+            return None if seen.refused else rows.logits()
         except NotApplicable as error:
             seen.refused = str(error)
             return None

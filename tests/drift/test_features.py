@@ -59,3 +59,9 @@ def test_scores_do_not_move_with_the_noise_of_a_batch() -> None:
 
 def test_outputs_that_are_not_finite_have_no_score() -> None:
     assert predictions(torch.tensor([[float("nan"), 1.0], [0.0, 1.0]]))[:, 1].isnan().tolist() == [True, False]
+
+
+def test_a_batch_that_holds_only_copies_has_no_rows() -> None:
+    assert features(torch.zeros(0, 3), None)[1].shape == (0, 3)
+    assert features(torch.zeros(0, 1, 4, 4), None)[1].shape == (0, len(IMAGE_STATISTICS))
+    assert predictions(torch.empty(0)).shape == predictions(torch.empty(0, 3)).shape == (0, 2)
