@@ -60,7 +60,7 @@ class Box(Ball):
         return x.clamp(self.low, self.high)
 
     def offsets(self, seeds: Tensor) -> Tensor:
-        return _uniform(seeds, self.origin[0].numel()) * 2 - 1
+        return _uniform(seeds, self.origin[0].numel())
 
 
 class Ellipsoid(Ball):
@@ -82,7 +82,7 @@ class Ellipsoid(Ball):
     def offsets(self, seeds: Tensor) -> Tensor:
         """Uniform in the ball of the features that move: a direction, and a radius that fills the volume."""
         moves = (self.scale > 0).flatten().cpu()
-        drawn = _uniform(seeds, len(moves) + 1)
+        drawn = (_uniform(seeds, len(moves) + 1) + 1) / 2
         direction = torch.special.ndtri(drawn[:, 1:]) * moves
         radius = drawn[:, :1] ** (1 / max(1, int(moves.sum())))
         length = _norms(direction).unsqueeze(1).clamp_min(torch.finfo(drawn.dtype).tiny)
@@ -116,7 +116,6 @@ def _norms(x: Tensor) -> Tensor:
 
 
 def _uniform(seeds: Tensor, count: int) -> Tensor:
-    """Float64 (N, count) strictly between 0 and 1, number j of a row being a hash of its seed and j."""
-    words = mix(mix(seeds).cpu().unsqueeze(1) + torch.arange(count))
-    fraction: Tensor = ((words >> 11 & (2**53 - 1)).double() + 0.5) / 2**53
-    return fraction
+    """Float64 (N, count) strictly between -1 and 1, number j of a row being a hash of its seed and j."""
+    words = mix(mix(seeds).unsqueeze(1) + torch.arange(count))
+    return ((words >> 11).double() + 0.5) / 2**52

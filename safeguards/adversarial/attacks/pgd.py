@@ -55,7 +55,7 @@ def _climb(
     x = start
     for left in reversed(range(steps)):
         right &= predicted(logits) == y
-        x = ball.step(x, gradient, rows_shaped(right, x) * share)
+        x = torch.where(rows_shaped(right, x), ball.step(x, gradient, share), x)
         if left:
             logits, gradient = slope(logits_of, x, y)
     moved = (x != start).flatten(1).any(1) | ~right
