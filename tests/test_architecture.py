@@ -6,6 +6,7 @@ import ast
 import re
 import sys
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,7 @@ class Import:
         return parts[1] if parts[0] == "safeguards" and len(parts) > 1 and (LIBRARY / parts[1]).is_dir() else None
 
 
+@cache
 def imports_of(path: Path) -> list[Import]:
     return list(_walk(ast.parse(path.read_text()), runs=True))
 
