@@ -18,7 +18,7 @@ NAMESPACES = ("pytorch_lightning", "lightning.pytorch")
 
 def loaded_namespaces() -> list[str]:
     """The namespaces that this process has imported."""
-    return [name for name in NAMESPACES if name in sys.modules]
+    return [name for name in NAMESPACES if sys.modules.get(name) is not None]
 
 
 def installed_namespaces() -> list[str]:
