@@ -78,7 +78,8 @@ def test_long_parameters_keep_their_beginning() -> None:
 
 def test_a_secret_is_hidden_before_a_value_is_cut() -> None:
     """A password that straddles the cut would lose the "@" by which it is known."""
-    value = as_dict(parameters({"x": "a" * (LONGEST_PARAM - 60) + " http://me:" + "canary" * 10 + "@host"}))["x"]
+    late = "a" * (LONGEST_PARAM - 60) + " http://me:" + "canary" * 10 + "@host"
+    value = as_dict(parameters({"x": late.encode()}))["x"]
     assert "canary" not in value
 
 

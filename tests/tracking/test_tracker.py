@@ -250,7 +250,7 @@ def test_the_environment_is_left_as_it_was(here: Path) -> None:
 
 
 def test_four_jobs_start_at_once_on_a_fresh_database(tmp_path: Path) -> None:
-    [result] = launch(f"{JOBS}:start_four_at_once", world=1, timeout=90, folder=str(tmp_path))
+    [result] = launch(f"{JOBS}:start_four_at_once", world=1, timeout=120, folder=str(tmp_path))
     assert result.value["codes"] == [0, 0, 0, 0], result.stderr[-2000:]
     assert set(result.value["runs"]) == {run.info.run_id for run in runs(tmp_path)}
     assert len(runs(tmp_path)) == 4
