@@ -96,6 +96,7 @@ class Safeguard(Callback):
         self.meter = Meter(cap=max_share_of_fit)
         self._looks: dict[str, int] = {}
         self._run: Run | None = None
+        self._state_key: str | None = None
 
     def prepare(self, scene: Scene) -> Any:
         """An empty state for one loader at one moment. Local and cheap."""
@@ -128,7 +129,12 @@ class Safeguard(Callback):
 
     @property
     def state_key(self) -> str:
-        """Tells two safeguards of one kind apart by what they were asked."""
+        """Tells two safeguards of one kind apart by what they were asked. Lightning reads it around every hook."""
+        if self._state_key is None:
+            self._state_key = self._asked()
+        return self._state_key
+
+    def _asked(self) -> str:
         asked = {
             name: value
             for name, value in vars(self).items()
@@ -142,14 +148,14 @@ class Safeguard(Callback):
         return {
             "run_id": None if self._run is None else self._run.run_id,
             "looks": dict(self._looks),
-            "seconds": self.meter.agreed_seconds,
+            "cost": self.meter.state(),
             "memory": plain(self.memory()),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where the checkpoint's run stopped, under its run id."""
         self._looks = dict(state_dict["looks"])
-        self.meter.agreed_seconds = float(state_dict["seconds"])
+        self.meter.resume(state_dict["cost"])
         self.remember(state_dict["memory"])
         if self._run is not None and state_dict["run_id"]:
             self._run.adopt(state_dict["run_id"])

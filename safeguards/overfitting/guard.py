@@ -70,6 +70,13 @@ class OverfittingGuard(Safeguard):
         if not 0 < alpha < 1:
             raise ConfigurationError(f"OverfittingGuard(alpha={alpha!r}): expected a probability in (0, 1)")
         self.train, self.validation, self.restore_best = train, validation, restore_best
+        self.samples, self.fewest_rows, self.alpha, self.patience, self.seed = (
+            samples,
+            fewest_rows,
+            alpha,
+            patience,
+            seed,
+        )
         self._source: MeasuredGap | LoggedGap
         if fields is None:
             self._source = LoggedGap(**_both(train, validation), still=restore_best)
@@ -89,7 +96,7 @@ class OverfittingGuard(Safeguard):
         self._source.observe(seen, rows)
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if not trainer.sanity_checking:
+        if trainer.state.fn == "fit" and not trainer.sanity_checking:
             self._source.note(trainer)
         super().on_validation_end(trainer, pl_module)
 

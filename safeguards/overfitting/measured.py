@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, cast
 
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 __all__ = ["MeasuredGap", "Seen"]
 
+ROWS_PER_SORTING = 4096
+
 
 @dataclass
 class Seen:
@@ -35,6 +37,21 @@ class Seen:
     sample: Sample[float]
     rows: int = 0
     broken: int = 0
+    waiting: list[tuple[Tensor, Tensor]] = field(default_factory=list)
+
+    def add(self, ids: Tensor, losses: Tensor) -> None:
+        """Rows wait until they are worth sorting: that for each batch costs more than its forward."""
+        self.waiting.append((ids, losses))
+        self.rows += len(losses)
+        self.broken += int((~losses.isfinite()).sum())
+        if sum(len(waiting) for waiting, _ in self.waiting) >= ROWS_PER_SORTING:
+            self.sort()
+
+    def sort(self) -> None:
+        if self.waiting:
+            ids, losses = (torch.cat(parts) for parts in zip(*self.waiting, strict=True))
+            self.sample.offer(ids, losses.tolist())
+            self.waiting.clear()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +86,11 @@ class MeasuredGap:
         rows.logits()  # on partitioned weights a collective, which a rank with copies alone must not miss
         if rows.n == 0:
             return
-        losses = self._losses(rows)
-        seen.sample.offer(rows.ids, losses.tolist())
-        seen.rows += rows.n
-        seen.broken += int((~losses.isfinite()).sum())
+        seen.add(rows.ids, self._losses(rows))
 
     def examine(self, seen: Seen, scene: Scene) -> Measurement:
         """All ranks together: forwards over the training rows, then the gap."""
+        seen.sort()
         rows, broken = scene.ranks.sum(torch.tensor([seen.rows, seen.broken])).tolist()
         validation = _everywhere([loss for _, loss in seen.sample.settle(scene.ranks)], scene)
         if broken:

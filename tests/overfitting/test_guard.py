@@ -180,3 +180,12 @@ def test_memory_is_plain(tmp_path: Path) -> None:
     other.load_state_dict(state)
     assert other.memory() == watch.memory()
     assert other.state_key == watch.state_key
+
+
+def test_two_guards_that_differ_in_one_argument_are_told_apart_and_keep_their_key() -> None:
+    keys = [guard(**one).state_key for one in ({}, {"patience": 2}, {"alpha": 0.1}, {"samples": 9}, {"seed": 1})]
+    assert len(set(keys)) == 5
+    watch = guard()
+    before = watch.state_key
+    watch.label, watch.patience = "overfitting.2", 7
+    assert watch.state_key == before == keys[0]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from safeguards import Limit, Outcome, OverfittingGuard
+from safeguards import Limit, Moment, Outcome, OverfittingGuard, verdicts
 from safeguards.core.errors import ConfigurationError
+from safeguards.overfitting.logged import LoggedGap
 from tests.overfitting.nets import Logs, fit, rows, trainer
 
 
@@ -59,6 +61,17 @@ def test_an_epoch_without_validation_gets_no_verdict_instead_of_a_stale_one(tmp_
     found = fit(tmp_path, guard(), module=Logs(), max_epochs=5, check_val_every_n_epoch=2)
     assert [v.moment.epoch for v in found] == [1, 3]
     assert [v.value for v in found] == pytest.approx([Logs.gap(1), Logs.gap(3)])
+
+
+def test_a_validation_before_the_fit_or_of_another_epoch_does_not_count(tmp_path: Path) -> None:
+    watch, data = guard(), DataLoader(rows(64), 16)
+    runner, module = trainer(tmp_path, watch, max_epochs=2, check_val_every_n_epoch=2, num_sanity_val_steps=0), Logs()
+    runner.validate(module, data, verbose=False)
+    runner.fit(module, data, data)
+    assert [v.moment.epoch for v in verdicts(runner) if v.moment.stage == "train_epoch"] == [1]
+    source = LoggedGap(train="train_loss", validation="val_loss", still=False)
+    source.note(SimpleNamespace(current_epoch=3, global_step=12, callback_metrics={}, _results=None))
+    assert source.examine(None, SimpleNamespace(moment=Moment(stage="train_epoch", epoch=4, step=16))) is None
 
 
 def test_a_fit_without_any_validation_is_not_evaluated(tmp_path: Path) -> None:
