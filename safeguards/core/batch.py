@@ -14,6 +14,7 @@ from safeguards.core.errors import ConfigurationError, FieldError
 
 __all__ = ["BatchFields", "Selector", "first_tensor", "read_labels", "select", "take"]
 
+PLAIN = (str, bytes, int, float, type(None))
 Selector = int | str | Callable[[Any], Any]
 
 
@@ -136,7 +137,7 @@ def first_tensor(tree: Any) -> Tensor | None:
 
 
 def take(tree: Any, index: Tensor | int) -> Any:
-    """The chosen rows of every tensor (and of every list as long as they are) in a nested structure."""
+    """The chosen rows of every tensor, and of every list of plain values, in a nested structure."""
     if isinstance(tree, Tensor):
         return tree[index] if tree.ndim else tree
     if isinstance(tree, Mapping):
@@ -144,6 +145,8 @@ def take(tree: Any, index: Tensor | int) -> Any:
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
         return type(tree)(*(take(value, index) for value in tree))
     if isinstance(tree, (list, tuple)):
+        if isinstance(index, Tensor) and tree and all(isinstance(value, PLAIN) for value in tree):
+            return type(tree)(tree[i] for i in index.tolist())
         return type(tree)(take(value, index) for value in tree)
     return tree
 

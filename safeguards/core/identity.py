@@ -63,7 +63,7 @@ class Places:
         sampler = loader.sampler
         if isinstance(sampler, torch.utils.data.SequentialSampler) and ranks.world == 1:
             return cls(rows=torch.arange(size), copies=torch.zeros(size, dtype=torch.bool), size=size)
-        if isinstance(sampler, torch.utils.data.DistributedSampler) and sampler.num_replicas == ranks.world:
+        if _plainly_distributed(sampler) and sampler.num_replicas == ranks.world:
             return cls._of_distributed(sampler, size)
         return cls(rows=None, copies=None, size=size)
 
@@ -78,6 +78,12 @@ class Places:
         if self.rows is None or self.copies is None:
             return None, torch.zeros(count, dtype=torch.bool)
         return self.rows[start : start + count], self.copies[start : start + count]
+
+
+def _plainly_distributed(sampler: Any) -> bool:
+    """A subclass with an order of its own may draw random numbers when it is asked."""
+    plain = torch.utils.data.DistributedSampler
+    return isinstance(sampler, plain) and type(sampler).__iter__ is plain.__iter__
 
 
 def _size(loader: Any) -> int | None:

@@ -220,7 +220,7 @@ class Run:
             with safeguard.meter.running():
                 self._keep(ending.second_opinion(safeguard, moment, self.ranks))
                 self._keep(ending.last_work(safeguard, trainer, module, moment, self.ranks))
-        self._keep(ending.silence(self.safeguards, self.verdicts, moment, ending.why_silent(trainer)))
+        self._keep(ending.silence(self.safeguards, self.verdicts[self._told :], moment, ending.why_silent(trainer)))
         self._restore_minima(trainer)
 
     def _restore_minima(self, trainer: Trainer) -> None:
@@ -235,7 +235,7 @@ class Run:
         self._watch = None
         moment = Moment(stage="exception", epoch=trainer.current_epoch, step=trainer.global_step)
         why = f"the job ended with {describe(exception)} before the first judgement"
-        self._keep(ending.silence(self.safeguards, self.verdicts, moment, why))
+        self._keep(ending.silence(self.safeguards, self.verdicts[self._told :], moment, why))
         self._restore_minima(trainer)
         self.close(trainer)
 
@@ -246,10 +246,12 @@ class Run:
         self._open, self._watch = False, None
         stage = str(trainer.state.fn.value if trainer.state.fn else "")
         moment = Moment(stage=f"{stage}_end", epoch=trainer.current_epoch, step=trainer.global_step)
-        self._keep(ending.silence(self.safeguards, self.verdicts, moment, ending.why_silent(trainer)))
+        self._keep(ending.silence(self.safeguards, self.verdicts[self._told :], moment, ending.why_silent(trainer)))
         if self.ranks.rank == 0:
             ending.tell(self.verdicts[self._told :], self.directory)
             ending.publish(trainer, self.summary())
+        for safeguard in self.safeguards:
+            safeguard.meter.begin_fit()
         self._told, self._started = len(self.verdicts), None
 
     def summary(self) -> Summary:

@@ -105,15 +105,17 @@ class Watch:
         return entry
 
     def _start(self, entry: Entry) -> None:
-        safeguard = entry.safeguard
-        if safeguard.thins_rows and safeguard.meter.cap is not None and entry.scene.loader.size:
-            size = entry.scene.loader.size
-            entry.keep_below = _share_of_hashes(self._budget(entry, size), size)
-        with safeguard.meter.running(), no_trace(self.module):
+        with entry.safeguard.meter.running(), no_trace(self.module):
             try:
-                entry.state = safeguard.prepare(entry.scene)
+                self._thin(entry)
+                entry.state = entry.safeguard.prepare(entry.scene)
             except Exception as error:
                 entry.error = error
+
+    def _thin(self, entry: Entry) -> None:
+        size = entry.scene.loader.size
+        if entry.safeguard.thins_rows and entry.safeguard.meter.cap is not None and size:
+            entry.keep_below = _share_of_hashes(self._budget(entry, size), size)
 
     def _budget(self, entry: Entry, wanted: int) -> int:
         granted = entry.safeguard.meter.rows_within(wanted, self.fit_seconds(), self.ranks)

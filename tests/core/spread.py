@@ -93,8 +93,7 @@ def resumed(strategy: str, root: str) -> dict[str, Any]:
     state = guard.state_dict()
     return {
         "looks": [v.details["look"] for v in verdicts(second)],
-        "state": {key: value for key, value in state.items() if key != "seconds"},
-        "seconds": round(state["seconds"], 6),
+        "state": state,
         "ids": [first_id(first), first_id(second)],
         "runs": sorted(found.name for found in Path(root, "safeguards").iterdir()) if RANK == 0 else [],
     }

@@ -101,6 +101,10 @@ def test_take_keeps_the_structure() -> None:
     assert torch.equal(taken["b"][1].y, Y[[2, 0]])
 
 
+def test_take_picks_from_lists_of_words() -> None:
+    assert take({"text": ["a", "b", "c"], "x": [X]}, torch.tensor([2, 0]))["text"] == ["c", "a"]
+
+
 def test_first_tensor_passes_over_scalars() -> None:
     assert first_tensor({"n": 3, "s": torch.tensor(1.0), "x": [X]}) is X
     assert first_tensor({"n": 3}) is None

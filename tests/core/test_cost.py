@@ -33,8 +33,22 @@ def test_cost_is_the_time_inside_and_its_share() -> None:
     assert (cost.seconds, cost.share_of_fit) == (1.0, 0.25)
 
 
-def test_outside_a_fit_there_is_no_share() -> None:
+def test_outside_a_fit_there_is_neither_share_nor_cap() -> None:
     assert Meter(clock=Clock()).settle(0.0, ALONE).share_of_fit is None
+    assert Meter(cap=0.001, clock=Clock()).rows_within(500, 0.0, ALONE) == 500
+
+
+def test_share_and_cap_hold_over_a_resume() -> None:
+    clock = Clock()
+    first = Meter(cap=0.1, clock=clock)
+    spend(first, clock, 10.0)
+    first.settle(100.0, ALONE)
+    second = Meter(cap=0.1, clock=clock)
+    second.resume(first.state())
+    assert second.rows_within(500, 50.0, ALONE) == 32
+    spend(second, clock, 2.0)
+    assert second.settle(50.0, ALONE).share_of_fit == 12 / 150
+    assert second.state() == {"seconds": 12.0, "fit_seconds": 150.0}
 
 
 def test_without_a_cap_all_rows_are_granted() -> None:

@@ -61,6 +61,14 @@ def test_unshuffled_rows_follow_the_rule() -> None:
     assert copies.tolist() == [False, True]
 
 
+def test_a_sampler_with_an_order_of_its_own_is_not_asked() -> None:
+    class Own(DistributedSampler[int]):
+        def __iter__(self):  # type: ignore[no-untyped-def]
+            raise AssertionError("drawn")
+
+    assert Places.of(DataLoader(DATA, sampler=Own(DATA, 2, 0)), Ranks(rank=0, world=2)).rows is None
+
+
 class Stream(IterableDataset[int]):
     def __iter__(self):  # type: ignore[no-untyped-def]
         return iter(range(5))

@@ -175,6 +175,13 @@ def test_validate_and_test_outside_a_fit(tmp_path: Path, inference_mode: bool) -
     assert "safeguard/toy/accuracy/test" in job.callback_metrics
 
 
+def test_a_silent_test_after_a_fit_is_said(tmp_path: Path) -> None:
+    job = fit(tmp_path, Accuracy())
+    job.test(Net(), loader(), verbose=False)
+    job.test(Net(), [], verbose=False)
+    assert outcomes(job) == [Outcome.PASS] * 3 + [Outcome.NOT_EVALUATED]
+
+
 def test_column_beside_the_set_follows_the_rows(tmp_path: Path) -> None:
     column = [f"g{i}" for i in range(57)]
     job = fit(tmp_path, Accuracy(fields=BatchFields(inputs=0, target=1, groups={"sex": column})), max_epochs=1)

@@ -41,5 +41,5 @@ def test_state_survives_a_resume_and_is_the_same_on_all_ranks(strategy: str, wor
         assert result.value["state"]["looks"] == {"validate/": 2}
         assert len(set(result.value["ids"])) == 1
     assert first.value["state"] == second.value["state"]
-    assert first.value["seconds"] == second.value["seconds"]
+    assert first.value["state"]["cost"]["seconds"] > 0
     assert first.value["runs"] == [first.value["ids"][0]]
