@@ -56,15 +56,14 @@ def _statistics(images: Tensor) -> Tensor:
 
 
 def predictions(logits: Tensor) -> Tensor:
-    """Predicted class and its probability, (N, 2), from logits (N, C) or (N,); not finite where the logits are not."""
+    """Predicted class and its probability, (N, 2), from logits (N, C) or (N,)."""
     if logits.ndim == 1:
         score = torch.sigmoid(logits)
         chosen = (logits > 0).float()
         score = torch.where(chosen.bool(), score, 1 - score)
     else:
         score, chosen = torch.softmax(logits, dim=1).max(dim=1)
-    score = torch.where(finite_rows(logits), score.round(decimals=SCORE_DIGITS), torch.nan)
-    return torch.stack([chosen.float(), score], dim=1).cpu()
+    return torch.stack([chosen.float(), score.round(decimals=SCORE_DIGITS)], dim=1).cpu()
 
 
 def finite_rows(logits: Tensor) -> Tensor:
