@@ -18,7 +18,7 @@ from safeguards import ThreatModel
 from safeguards.adversarial.attacks import pgd
 
 EPS, STEPS, STEP, ROUNDS = 0.1, 10, 0.025, 7
-ROWS, TRAINING_STEPS = 512, 400
+ROWS, TRAINING_STEPS = 1024, 400
 Attack = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 

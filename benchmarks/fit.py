@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import logging
 import tempfile
 import warnings
@@ -81,7 +83,8 @@ def _fit(made: list[Callable[[], Callback]], training: Rows, validation: Rows) -
             default_root_dir=folder,
         )
         loaders = DataLoader(training, batch_size=BATCH, shuffle=True), DataLoader(validation, batch_size=BATCH)
-        took = seconds(lambda: trainer.fit(TabularNet(features=FEATURES), *loaders))
+        with contextlib.redirect_stdout(io.StringIO()):  # the table of verdicts
+            took = seconds(lambda: trainer.fit(TabularNet(features=FEATURES), *loaders))
     assert len(verdicts(trainer)) == EPOCHS * len(made), "a safeguard that does not judge costs nothing"
     return took
 
