@@ -11,6 +11,7 @@ ARG PIP_EXTRA_INDEX_URL=""
 ENV DO_NOT_TRACK=true \
     MLFLOW_DISABLE_TELEMETRY=true \
     DEBIAN_FRONTEND=noninteractive \
+    PIP_CACHE_DIR=/var/cache/pip \
     PYTHONUNBUFFERED=1 \
     PATH=/opt/venv/bin:$PATH
 
@@ -27,7 +28,7 @@ WORKDIR /home/trainer/app
 
 # The lock fixes every version; a repository made by `safeguards init` holds no sources of the library itself.
 COPY --chown=trainer . .
-RUN --mount=type=cache,target=/root/.cache/pip \
+RUN --mount=type=cache,target=/var/cache/pip \
     if [ -d safeguards ]; then library=.; else library=safeguards; fi \
     && pip install --constraint requirements.lock "${library}[pipelines]"
 
