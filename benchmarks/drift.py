@@ -39,7 +39,7 @@ def measure() -> Result:
         ],
         notes=[
             f"{COLUMNS - CATEGORIES} columns of numbers and {CATEGORIES} of words, both sides from "
-            f"the same distribution; frames in memory already; median of {ROUNDS} in turns, Evidently once. Evidently is not "
+            f"the same distribution; frames in memory already; median of {ROUNDS} in turns, Evidently once. It is not "
             "run on 1,000,000 rows: it takes minutes there.",
             f"safeguards judge a sample of {SAMPLE:,} rows of each side and count gaps, infinities and words on all; "
             "its memory is that of both sizes together. Evidently: DataDriftPreset with its default tests, no page.",
