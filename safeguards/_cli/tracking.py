@@ -23,7 +23,7 @@ DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 def shown(uri: str) -> str:
     """The address without a user's name, password or token."""
-    from safeguards.tracking.redact import redact
+    from safeguards.core.redact import redact
 
     return redact(uri)
 

@@ -8,6 +8,7 @@ model whose weights are partitioned, which is a collective of its own.
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,6 +18,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from safeguards.core.errors import RankError, SafeguardError
+from safeguards.core.redact import known_secrets, redact
 
 if TYPE_CHECKING:
     from pytorch_lightning import Trainer
@@ -28,8 +30,8 @@ LONGEST_TEXT = 600
 
 
 def describe(error: BaseException) -> str:
-    """An exception in one line: the text of an error of ours, type and text of any other."""
-    text = " ".join(str(error).split())
+    """An exception in one line without secrets: the text of an error of ours, type and text of any other."""
+    text = redact(" ".join(str(error).split()), known_secrets(os.environ))
     text = text if isinstance(error, SafeguardError) else f"{type(error).__name__}: {text}"
     return text[:LONGEST_TEXT]
 

@@ -7,7 +7,7 @@ import shutil
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-from safeguards.tracking.redact import redact, redact_tree
+from safeguards.core.redact import redact, redact_tree
 
 __all__ = ["stage"]
 

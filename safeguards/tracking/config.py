@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safeguards.core.compat import installed_namespaces, loaded_namespaces
-from safeguards.tracking.redact import known_secrets, redact_tree
+from safeguards.core.redact import known_secrets, redact_tree
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule, Trainer

@@ -11,8 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any
 
+from safeguards.core.redact import known_secrets, redact, redact_tree
 from safeguards.tracking.names import LONGEST_PARAM, LONGEST_TAG, cut, key, text
-from safeguards.tracking.redact import known_secrets, redact, redact_tree
 from safeguards.tracking.store import said
 
 if TYPE_CHECKING:

@@ -13,8 +13,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from safeguards.core.errors import ConfigurationError
+from safeguards.core.redact import known_secrets, redact
 from safeguards.tracking.names import cut, key
-from safeguards.tracking.redact import known_secrets, redact
 
 __all__ = [
     "DEFAULT_URI",

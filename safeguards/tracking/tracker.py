@@ -16,11 +16,11 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 
 from safeguards.core.compat import installed_namespaces, loaded_namespaces
 from safeguards.core.errors import ConfigurationError
+from safeguards.core.redact import known_secrets, redact
 from safeguards.tracking.artifacts import stage
 from safeguards.tracking.entities import own_tags, parameters, points, run_tags
 from safeguards.tracking.outbox import Outbox
 from safeguards.tracking.outcomes import tags_of
-from safeguards.tracking.redact import known_secrets, redact
 from safeguards.tracking.store import alone, artifact_folder, check, environment, resolve, said, set_defaults
 
 if TYPE_CHECKING:

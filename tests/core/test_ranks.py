@@ -123,3 +123,4 @@ def test_descriptions_are_one_line() -> None:
     assert describe(ValueError("a\nb")) == "ValueError: a b"
     assert describe(NotApplicable("cannot apply")) == "cannot apply"
     assert len(describe(ValueError("x" * 10_000))) == 600
+    assert "hunter2" not in describe(ValueError("x" * 560 + " http://user:hunter2-and-more@host/path failed"))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from safeguards.core.redact import MARK
 from safeguards.tracking.artifacts import stage
-from safeguards.tracking.redact import MARK
 
 
 def staged(tmp_path: Path) -> dict[str, bytes]:

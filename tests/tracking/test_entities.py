@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
+from safeguards.core.redact import MARK
 from safeguards.tracking.entities import own_tags, parameters, points, run_tags
 from safeguards.tracking.names import LONGEST_PARAM, LONGEST_TAG, key
-from safeguards.tracking.redact import MARK
 
 
 @dataclass

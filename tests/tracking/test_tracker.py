@@ -16,9 +16,9 @@ from mlflow.tracking import MlflowClient
 from safeguards.core.ending import Summary
 from safeguards.core.errors import LimitViolated
 from safeguards.core.ledger import Ledger
+from safeguards.core.redact import MARK
 from safeguards.core.verdict import Moment, Outcome, Verdict
 from safeguards.tracking import MLflowTracker
-from safeguards.tracking.redact import MARK
 from safeguards.tracking.store import TALKATIVE
 from tests.helpers.launch import launch
 from tests.tracking import jobs

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from safeguards.tracking.redact import MARK, is_secret_key, known_secrets, redact, redact_tree
+from safeguards.core.redact import MARK, is_secret_key, known_secrets, redact, redact_tree
 
 CANARY = "c4naryV4lue"
 LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
