@@ -11,7 +11,7 @@ ARG PIP_EXTRA_INDEX_URL=""
 ENV DO_NOT_TRACK=true \
     MLFLOW_DISABLE_TELEMETRY=true \
     DEBIAN_FRONTEND=noninteractive \
-    PIP_CACHE_DIR=/var/cache/pip \
+    PIP_CACHE_DIR=/var/.cache/pip \
     PYTHONUNBUFFERED=1 \
     PATH=/opt/venv/bin:$PATH
 
@@ -22,13 +22,13 @@ RUN apt-get update \
     && rm -rf /var/lib/apt/lists/* \
     && python3.11 -m venv /opt/venv \
     && useradd --create-home --uid 1000 trainer \
-    && install --directory --owner=trainer /home/trainer/app
+    && install --directory --owner=trainer /app
 
-WORKDIR /home/trainer/app
+WORKDIR /app
 
 # The lock fixes every version; a repository made by `safeguards init` holds no sources of the library itself.
 COPY --chown=trainer . .
-RUN --mount=type=cache,target=/var/cache/pip \
+RUN --mount=type=cache,target=/var/.cache/pip \
     if [ -d safeguards ]; then library=.; else library=safeguards; fi \
     && pip install --constraint requirements.lock "${library}[pipelines]"
 
