@@ -23,6 +23,7 @@ class Plain(pl.LightningModule):
     def __init__(self, net: Any) -> None:
         super().__init__()
         self.net = net
+        self.learning_rate = 0.1
         self.in_inference_mode: set[bool] = set()
 
     def forward(self, x: Tensor) -> Tensor:
@@ -38,7 +39,7 @@ class Plain(pl.LightningModule):
     test_step = validation_step
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return torch.optim.SGD(self.parameters(), 0.1)
+        return torch.optim.SGD(self.parameters(), self.learning_rate)
 
 
 def trainer(root: Path | str, *callbacks: Any, **options: Any) -> pl.Trainer:

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import os
 import random
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from safeguards import Outcome, ThreatModel, verdicts
 from safeguards.adversarial.art_engine import attack_class, distance
 from safeguards.core.errors import ConfigurationError
 from tests.adversarial.attacks.nets import trained
-from tests.adversarial.guarded import FIELDS, WORLD, Plain, guard, judged, loader, trainer
+from tests.adversarial.guarded import WORLD, Plain, guard, judged, loader, trainer
 from tests.helpers.launch import launch
 
 CLIPPED = ThreatModel(eps=0.05, clip=(0, 1))
@@ -141,32 +141,34 @@ def test_distance_by_hand() -> None:
     assert distance(ThreatModel(eps=0.1), x[:1], x[:1] + 0.2).tolist() == pytest.approx([2.0])
 
 
-def partitioned(attack: str, rows: int) -> dict[str, Any]:
-    """On each process: a validation under ZeRO-3 with rows that differ in number between the processes."""
+CASES = [("DeepFool", 57), ("pgd", 9)]
+
+
+def partitioned() -> list[dict[str, Any]]:
+    """On each process: validations under ZeRO-3 of rows that differ in number between the processes."""
     import safeguards.deepspeed  # noqa: F401 - registers the strategies
 
     net, x, y = trained()
-    watching = guard(threat=CLIPPED, attack=attack, batch_size=8, fields=FIELDS)
-    running = trainer(".", watching, devices=WORLD, strategy=os.environ["STRATEGY"], max_epochs=1,
-                      num_sanity_val_steps=0)  # fmt: skip
-    module = Plain(net.requires_grad_(True))
-    module.configure_optimizers = lambda: torch.optim.SGD(module.parameters(), 0.0)  # type: ignore[method-assign]
-    running.fit(module, loader(x, y, 200), loader(x[:rows], y[:rows], 8))
-    found = verdicts(running)[0]
-    return {"outcome": found.outcome, "reason": found.reason, "value": found.value, "n": found.n}
+    told = []
+    for attack, rows in CASES:
+        module = Plain(deepcopy(net).requires_grad_(True))
+        module.learning_rate = 0.0
+        watching = guard(threat=CLIPPED, attack=attack, batch_size=8)
+        running = trainer(".", watching, devices=WORLD, strategy="deepspeed_cpu_stage_3", max_epochs=1,
+                          num_sanity_val_steps=0)  # fmt: skip
+        running.fit(module, loader(x, y, 200), loader(x[:rows], y[:rows], 8))
+        found = verdicts(running)[0]
+        told.append({"outcome": found.outcome, "reason": found.reason, "value": found.value, "n": found.n})
+    return told
 
 
-@pytest.mark.parametrize(("attack", "rows"), [("DeepFool", 57), ("pgd", 9)])
-def test_under_zero_3(attack: str, rows: int, tmp_path: Path) -> None:
+def test_under_zero_3(tmp_path: Path) -> None:
     net, x, y = trained()
-    alone = judged(tmp_path, net, x[:rows], y[:rows], threat=CLIPPED, attack=attack, batch_size=8)
-    results = launch(
-        f"{__file__}:partitioned",
-        world=2,
-        timeout=100,
-        env={"STRATEGY": "deepspeed_cpu_stage_3"},
-        attack=attack,
-        rows=rows,
-    )
-    expected = {"outcome": alone.outcome, "reason": alone.reason, "value": alone.value, "n": rows}
-    assert [result.value for result in results] == [expected, expected]
+    alone = [
+        judged(tmp_path, net, x[:rows], y[:rows], threat=CLIPPED, attack=attack, batch_size=8)
+        for attack, rows in CASES
+    ]  # fmt: skip
+    expected = [{"outcome": v.outcome, "reason": v.reason, "value": v.value, "n": v.n} for v in alone]
+    assert [found["n"] for found in expected] == [rows for _, rows in CASES]
+    for result in launch(f"{__file__}:partitioned", world=2, timeout=100):
+        assert result.value == expected
