@@ -57,7 +57,7 @@ class Echo(pl.LightningModule):
         return torch.nn.functional.cross_entropy(self(batch["inputs"]), batch["target"].clamp(0, 1))
 
     def validation_step(self, batch, _):
-        self.log("val_loss", self(batch["inputs"]).sum())
+        self.log("val_loss", self(batch["inputs"]).sum(), batch_size=len(batch["inputs"]))
 
     def configure_optimizers(self):
         return torch.optim.SGD(self.parameters(), lr=0.0)
