@@ -5,7 +5,7 @@ from pipelines.data.schema import conform, labels_of, read_table
 
 
 def test_a_csv_keeps_its_words_and_knows_its_gaps(tmp_path):
-    (tmp_path / "t.csv").write_text("code,place,age\n007, NA ,41\n?,x,\n")
+    (tmp_path / "t.csv").write_text("code,place,age\n007,NA,41\n?, x ,\n")
     table = conform(read_table(tmp_path / "t.csv"), {"code": "text", "place": "category", "age": "number"})
     assert table["code"].tolist()[0] == "007"
     assert table["place"].tolist() == ["NA", "x"]
