@@ -51,7 +51,9 @@ def _statistics(images: Tensor) -> Tensor:
     last = flat.shape[1] - 1
     contrast = ordered[:, round(0.95 * last)] - ordered[:, round(0.05 * last)]
     sharpness = (images[..., 1:] - images[..., :-1]).abs().flatten(1).mean(dim=1)
-    moments = (flat.mean(dim=1), flat.std(dim=1, unbiased=False), ordered[:, 0], ordered[:, -1])
+    mean = flat.mean(dim=1)
+    deviation = (flat - mean[:, None]).square().mean(dim=1).sqrt()
+    moments = (mean, deviation, ordered[:, 0], ordered[:, -1])
     return torch.stack([*moments, contrast, sharpness], dim=1).cpu()
 
 
