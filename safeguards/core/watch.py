@@ -20,7 +20,7 @@ from safeguards.core.rows import Rows, read_rows
 from safeguards.core.safeguard import Safeguard
 from safeguards.core.scene import Loader, Scene
 from safeguards.core.verdict import Moment, Verdict
-from safeguards.core.watching import no_trace
+from safeguards.core.watching import Trace
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule, Trainer
@@ -67,6 +67,7 @@ class Watch:
         self.desks: list[Desk] = []
         self.errors: dict[Safeguard, Exception] = {}
         self._captures: dict[str, Capture | Exception] = {}
+        self._trace = Trace(module)
 
     def over_loaders(self, safeguards: Sequence[Safeguard], loaders: Any) -> None:
         """Take up every loader of the stage."""
@@ -105,7 +106,7 @@ class Watch:
         return entry
 
     def _start(self, entry: Entry) -> None:
-        with entry.safeguard.meter.running(), no_trace(self.module):
+        with entry.safeguard.meter.running(), self._trace.hidden():
             try:
                 self._thin(entry)
                 entry.state = entry.safeguard.prepare(entry.scene)
@@ -139,7 +140,7 @@ class Watch:
             if isinstance(capture, Capture):
                 capture.close()
         arrived = 0
-        with no_trace(self.module):
+        with self._trace.hidden():
             for entry in desk.entries:
                 with entry.safeguard.meter.running():
                     arrived = max(arrived, self._show(entry, desk, outputs, batch, captures))
