@@ -39,7 +39,7 @@ def attack_class(name: str) -> type:
     known = {
         key: value
         for key, value in vars(evasion).items()
-        if inspect.isclass(value) and issubclass(value, EvasionAttack) and value is not EvasionAttack
+        if inspect.isclass(value) and issubclass(value, EvasionAttack)
     }
     if name not in known:
         near = difflib.get_close_matches(name, [*ATTACKS, *known], n=3, cutoff=0.4) or list(ATTACKS)

@@ -39,8 +39,11 @@ def whole_weights(module: nn.Module, *, partitioned: bool) -> dict[str, Tensor]:
 
 
 def plain_copy(module: nn.Module, weights: Mapping[str, Tensor]) -> nn.Module:
-    """The module with these weights, frozen, without its trainer and without any hook, the user's or ZeRO's."""
-    memo: dict[int, Any] = {id(getattr(module, "_trainer", None)): None}
+    """The module with these weights, frozen and without any hook, the user's or ZeRO's.
+
+    A LightningModule leaves its trainer behind by itself.
+    """
+    memo: dict[int, Any] = {}
     device = next((b.device for b in module.buffers()), getattr(module, "device", torch.device("cpu")))
     for name, parameter in module.named_parameters():
         memo[id(parameter)] = nn.Parameter(weights[name].to(device), requires_grad=False)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import random
+import subprocess
 from copy import deepcopy
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,14 @@ FEW_QUERIES = {"max_iter": 3, "max_eval": 100, "init_eval": 10}
 def test_only_attacks_of_art_have_names(name: str) -> None:
     with pytest.raises(ConfigurationError, match="no such attack; nearest are"):
         attack_class(name)
+
+
+def test_a_class_that_is_no_attack_has_none_either(monkeypatch: pytest.MonkeyPatch) -> None:
+    import art.attacks.evasion as evasion
+
+    monkeypatch.setattr(evasion, "Popen", subprocess.Popen, raising=False)
+    with pytest.raises(ConfigurationError, match="no such attack"):
+        attack_class("Popen")
 
 
 @pytest.mark.parametrize("threat", [CLIPPED, ThreatModel(norm="2", eps=0.1, clip=(0, 1))], ids=["inf", "2"])

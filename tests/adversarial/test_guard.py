@@ -91,6 +91,23 @@ def test_dropout_and_batch_norm_are_still_during_the_attack(tmp_path: Path) -> N
     assert all(p.requires_grad and p.grad is None for p in module.parameters())
 
 
+def test_parameters_are_frozen_while_gradients_are_taken(tmp_path: Path) -> None:
+    frozen: list[bool] = []
+
+    class Noting(nn.Linear):
+        def forward(self, x: Tensor) -> Tensor:
+            if torch.is_grad_enabled():
+                frozen.append(not self.weight.requires_grad)
+            return super().forward(x)
+
+    _, x, y = trained()
+    net = Noting(6, 3)
+    judged(tmp_path, net, x, y, threat=CLIPPED, samples=8)
+    assert frozen
+    assert all(frozen)
+    assert net.weight.requires_grad
+
+
 def test_bf16_mixed(tmp_path: Path) -> None:
     _, x, y = trained()
     module = Plain(deep())
