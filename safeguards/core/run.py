@@ -220,6 +220,7 @@ class Run:
             with safeguard.meter.running():
                 self._keep(ending.second_opinion(safeguard, moment, self.ranks))
                 self._keep(ending.last_work(safeguard, trainer, module, moment, self.ranks))
+            safeguard.meter.settle(self.elapsed(), self.ranks)
         self._keep(ending.silence(self.safeguards, self.verdicts[self._told :], moment, ending.why_silent(trainer)))
         self._restore_minima(trainer)
 

@@ -16,9 +16,11 @@ from safeguards.core.batch import BatchFields
 from safeguards.core.errors import ConfigurationError, NotApplicable
 from safeguards.core.predictions import Capture, StepOutputs
 from safeguards.core.rows import Rows, Sample, read_rows
+from safeguards.core.training_rows import choose, drawn_from, generators_kept, read_batch, training_loader
 from safeguards.core.verdict import Measurement
 from safeguards.overfitting.measures import alpha_of_look, classification_losses, generalization_gap
-from safeguards.overfitting.training_rows import choose, drawn_from, generators_kept, read_batch, training_loader
+
+INSTEAD = "OverfittingGuard(train=, validation=)"
 
 if TYPE_CHECKING:
     from pytorch_lightning import Trainer
@@ -107,8 +109,12 @@ class MeasuredGap:
 
     def _training_losses(self, scene: Scene) -> list[float]:
         """Each rank takes every world-th row of the sample, in as many forwards as any other: ZeRO-3 needs that."""
-        ranks, loader = scene.ranks, training_loader(scene.trainer, scene.module)
-        places = drawn_from(loader)
+        ranks = scene.ranks
+        try:
+            loader = training_loader(scene.trainer, scene.module)
+            places = drawn_from(loader)
+        except NotApplicable as error:
+            raise NotApplicable(f"{error}; or judge what was logged: {INSTEAD}") from error
         if len(set(ranks.gather(len(places)))) > 1:
             raise NotApplicable("the training set has another size on another process: give all the same set")
         chosen = [int(places[i]) for i in choose(len(places), scene.rows_within_budget(self.samples), self.seed)]

@@ -37,7 +37,6 @@ if TYPE_CHECKING:
 __all__ = ["choose", "drawn_from", "generators_kept", "read_batch", "training_loader"]
 
 MOST_OBJECTS = 1000
-INSTEAD = "or judge what was logged: OverfittingGuard(train=, validation=)"
 
 
 def training_loader(trainer: Trainer, module: LightningModule) -> DataLoader[Any]:
@@ -49,7 +48,7 @@ def training_loader(trainer: Trainer, module: LightningModule) -> DataLoader[Any
     loader = _made_outside_fit(trainer, module) if held is None else held
     if not isinstance(loader, DataLoader):
         raise NotApplicable(
-            f"training rows are read from one DataLoader, this trainer trains on a {type(loader).__name__}; {INSTEAD}"
+            f"training rows are read from one DataLoader, this trainer trains on a {type(loader).__name__}"
         )
     return loader
 
@@ -82,16 +81,16 @@ def drawn_from(loader: DataLoader[Any]) -> Sequence[int]:
         return range(len(sampler.dataset))  # type: ignore[arg-type]
     raise NotApplicable(
         f"which training rows a {type(sampler).__name__} draws cannot be known: make the training set a Subset of "
-        f"those rows with a sampler of torch, {INSTEAD}"
+        "those rows with a sampler of torch"
     )
 
 
 def _refuse_unbounded(loader: DataLoader[Any]) -> None:
     kind = type(loader.dataset).__name__
     if isinstance(loader.dataset, IterableDataset) or not hasattr(loader.dataset, "__len__"):
-        raise NotApplicable(f"the training set {kind} has no rows to choose from, only a stream: {INSTEAD[3:]}")
+        raise NotApplicable(f"the training set {kind} has no rows to choose from, only a stream")
     if loader.batch_sampler is None:
-        raise NotApplicable(f"the training set {kind} makes its own batches (batch_size=None); {INSTEAD}")
+        raise NotApplicable(f"the training set {kind} makes its own batches (batch_size=None)")
 
 
 def _innermost(sampler: Any) -> Any:

@@ -23,7 +23,7 @@ from torch.utils.data import (
 )
 
 from safeguards.core.errors import NotApplicable
-from safeguards.overfitting.training_rows import choose, drawn_from, generators_kept, read_batch
+from safeguards.core.training_rows import choose, drawn_from, generators_kept, read_batch
 
 HUNDRED = TensorDataset(torch.arange(100.0))
 
