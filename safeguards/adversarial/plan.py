@@ -50,9 +50,9 @@ class Plan:
     @property
     def forwards_per_row(self) -> int:
         """Clean, single step and its look, and each attack with the look at what it left."""
-        runs = max(1, self.restarts)
-        each = {"fgsm": 1, "pgd": runs * (self.steps + 1) - 1, "apgd": runs * (self.steps + 1)}[self.attack]
-        return 3 + len(self.multiples) * (each + 1)
+        runs = [1 if m == WHOLE_RANGE else max(1, self.restarts) for m in self.multiples]
+        per_run, less = {"fgsm": (1, 0), "pgd": (self.steps + 1, 1), "apgd": (self.steps + 1, 0)}[self.attack]
+        return 3 + sum((1 if self.single_step else n * per_run - less) + 1 for n in runs)
 
     def describe(self) -> dict[str, Any]:
         """Plain values for a verdict's details."""
@@ -68,15 +68,17 @@ class Plan:
     def _batch(self, logits_of: LogitsOf, x: Tensor, y: Tensor, seeds: Tensor) -> Record:
         clean = look(logits_of, x)
         single = fgsm(logits_of, x, y, self.threat)
-        attacks = [self._attack(seeds)(logits_of, x, y, self.threat, multiple=m) for m in self.multiples]
+        attacks = [self._attack(seeds, m)(logits_of, x, y, self.threat, multiple=m) for m in self.multiples]
         return record(logits_of, x, y, clean, single, attacks, main=self.multiples.index(1.0))
 
-    def _attack(self, seeds: Tensor) -> Callable[..., Attacked]:
+    def _attack(self, seeds: Tensor, multiple: float) -> Callable[..., Attacked]:
+        """Over the whole range it starts from the rows: a random start there breaks rows that no gradient would."""
+        restarts = 0 if multiple == WHOLE_RANGE else self.restarts
         if self.attack == "fgsm":
             return fgsm
         if self.attack == "apgd":
-            return partial(apgd, seeds=seeds, steps=self.steps, restarts=self.restarts)
-        return partial(pgd, seeds=seeds, steps=self.steps, restarts=self.restarts, share=self.share)
+            return partial(apgd, seeds=seeds, steps=self.steps, restarts=restarts)
+        return partial(pgd, seeds=seeds, steps=self.steps, restarts=restarts, share=self.share)
 
 
 def whole_range_unreachable(threat: ThreatModel, row: Tensor) -> str | None:
