@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from safeguards import _telemetry as _telemetry
 from safeguards.core.batch import BatchFields
-from safeguards.core.errors import SafeguardError
+from safeguards.core.errors import LimitViolated, SafeguardError
 from safeguards.core.limit import Limit
 from safeguards.core.rows import Rows, Sample
 from safeguards.core.run import verdicts
@@ -27,6 +27,7 @@ __all__ = [
     "DriftReport",
     "FairnessCheck",
     "Limit",
+    "LimitViolated",
     "Measurement",
     "Moment",
     "Outcome",

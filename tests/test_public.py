@@ -12,6 +12,7 @@ AGREED = [
     "DriftReport",
     "FairnessCheck",
     "Limit",
+    "LimitViolated",
     "Measurement",
     "Moment",
     "Outcome",

@@ -52,6 +52,7 @@ class AdversarialEvaluation(Safeguard):
 
     topic = "adversarial"
     measures = (MEASURE,)
+    reads_outputs = False
 
     def __init__(
         self,

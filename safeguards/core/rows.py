@@ -50,8 +50,18 @@ class Rows:
     predict: Outputs = field(repr=False)
 
     def logits(self) -> Tensor:
-        """Checked outputs: ``(N, C)`` logits or ``(N,)`` single logits, float32, without gradient; computed once."""
-        return self._logits
+        """Checked outputs: ``(N, C)`` logits or ``(N,)`` single logits, float32, without gradient.
+
+        Computed once, and what went wrong is raised again as it was: asking twice never makes a second forward.
+        """
+        failure = self.__dict__.get("_failure")
+        if failure is not None:
+            raise failure
+        try:
+            return self._logits
+        except Exception as error:
+            self.__dict__["_failure"] = error
+            raise
 
     @cached_property
     def _logits(self) -> Tensor:

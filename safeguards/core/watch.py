@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -155,7 +156,7 @@ class Watch:
             n = rows_of(select(batch, fields.inputs, "inputs"), "inputs")
             source = self._source(entry, outputs, captures, n)
             if self.partitioned and source.own_forward:
-                rows = self.ranks.together(lambda: self._read(entry, desk, batch, n, source))
+                rows = self._read_in_step(entry, desk, batch, n, source)
             else:
                 rows = self._read(entry, desk, batch, n, source)
             self._observe(entry, rows, source)
@@ -203,11 +204,18 @@ class Watch:
             keep &= mix(rows.ids, THINNING_SEED) <= entry.keep_below
         return rows.only(keep)
 
+    def _read_in_step(self, entry: Entry, desk: Desk, batch: Any, n: int, source: StepOutputs) -> Rows:
+        """A forward takes all ranks: it is made here, agreed on, before anything of the safeguard's own can fail."""
+        rows = self.ranks.together(lambda: self._read(entry, desk, batch, n, source))
+        if entry.safeguard.reads_outputs:
+            with suppress(Exception):
+                rows.logits()
+        return rows
+
     def _observe(self, entry: Entry, rows: Rows, source: StepOutputs) -> None:
         if rows.n == 0:
-            if self.partitioned and source.own_forward:
-                rows.logits()
-        elif self.ranks.world > 1 and rows.identified and rows.positions is None:
+            return
+        if self.ranks.world > 1 and rows.identified and rows.positions is None:
             entry.held.append(rows)
             if not source.own_forward:
                 rows.logits()

@@ -34,7 +34,7 @@ def training_rows(
     columns: Callable[[Any, Tensor | None, int], Tensor],
     ask: bool,
 ) -> Tensor:
-    """All ranks: ``columns(inputs, logits, N)`` (N, F) of at most k training rows, those of each rank in turn.
+    """All ranks: ``columns(inputs, logits, N)`` (N, F) of at most k training rows, in the order of their places.
 
     With ``ask`` the model is asked for its logits; else they are None. Raises `NotApplicable` when the training set
     cannot be read by place, or the model not be asked.
@@ -50,7 +50,15 @@ def training_rows(
             inputs = select(batch, fields.inputs, "inputs")
             logits = _logits(scene, inputs) if ask else None
             found.append(columns(inputs, logits, rows_of(inputs, "inputs")))
-    return torch.cat(scene.ranks.gather(torch.cat(found)[: len(mine)]))
+    return _in_order(scene.ranks.gather(torch.cat(found)[: len(mine)]))
+
+
+def _in_order(parts: list[Tensor]) -> Tensor:
+    """Rows as one process has them: what is split by order later must not depend on the number of processes."""
+    rows = torch.empty(sum(map(len, parts)), *parts[0].shape[1:], dtype=parts[0].dtype)
+    for rank, part in enumerate(parts):
+        rows[rank :: len(parts)] = part
+    return rows
 
 
 def _shares(mine: list[int], chosen: list[int], world: int, batch: int) -> Iterator[list[int]]:

@@ -154,35 +154,58 @@ def judged(strategy: str, style: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as root:
         job = trainer(root, *four(fields, options), strategy=strategy, devices=WORLD, max_epochs=1)
         job.fit(module, DataLoader(wrap(training), batch_size=8), DataLoader(wrap(validation), batch_size=8))
-    plain = kind()
-    plain.load_state_dict(full_state_dict(module))
+    models = Spread([copy_of(kind, state) for state in gathered(full_state_dict(module))], options.get("predict"))
     found = {verdict.measure: verdict for verdict in verdicts(job)}
     return {
         "found": {measure: verdict.value for measure, verdict in found.items()},
         "n": {measure: verdict.n for measure, verdict in found.items()},
         "reasons": {measure: f"{verdict.outcome} {verdict.reason}" for measure, verdict in found.items()},
-        "expected": expected(plain.eval(), options.get("predict"), training, validation),
+        "expected": expected(models, training, validation),
         "drift": found["drifted_share"].to_dict()["details"],
-        "scores": scores(plain, options.get("predict"), training, validation),
+        "scores": scores(training, validation),
     }
 
 
-def outputs(module: Any, predict: Any, x: torch.Tensor) -> torch.Tensor:
-    """Two logits per row, whatever the module gives."""
-    raw = predict(module, x) if predict else module(x)
-    return torch.cat([torch.zeros_like(raw), raw], dim=1) if raw.shape[1] == 1 else raw
+class Spread:
+    """The model of every rank on its own rows: every world-th. Batch norm leaves each rank statistics of its own."""
+
+    def __init__(self, models: list[Any], predict: Any) -> None:
+        self.models, self.predict = models, predict
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        rows = torch.stack([self.outputs(x, model) for model in self.models])
+        return rows[torch.arange(len(x)) % len(self.models), torch.arange(len(x))]
+
+    def outputs(self, x: torch.Tensor, model: Any) -> torch.Tensor:
+        """Two logits per row, whatever the module gives."""
+        raw = self.predict(model, x) if self.predict else model(x)
+        return torch.cat([torch.zeros_like(raw), raw], dim=1) if raw.shape[1] == 1 else raw
 
 
-def expected(module: Any, predict: Any, training: TensorDataset, validation: TensorDataset) -> dict[str, float]:
+def copy_of(kind: type[Any], state: dict[str, torch.Tensor]) -> Any:
+    plain = kind()
+    plain.load_state_dict(state)
+    return plain.eval()
+
+
+def gathered(state: dict[str, torch.Tensor]) -> list[dict[str, torch.Tensor]]:
+    """The weights and buffers of every rank."""
+    states: list[Any] = [state] * WORLD
+    if WORLD > 1:
+        torch.distributed.all_gather_object(states, state)
+    return states
+
+
+def expected(models: Spread, training: TensorDataset, validation: TensorDataset) -> dict[str, float]:
     """Every number by the shortest way, from the weights and all rows."""
     (x, y), (tx, ty) = validation.tensors, training.tensors
     with torch.no_grad():
-        said = outputs(module, predict, x).argmax(1)
-        gap = loss_of(outputs(module, predict, x), y) - loss_of(outputs(module, predict, tx), ty)
+        said = models(x).argmax(1)
+        gap = loss_of(models(x), y) - loss_of(models(tx), ty)
     moving = x.clone().requires_grad_()
-    (slope,) = torch.autograd.grad(loss_of(outputs(module, predict, moving), y, reduction="sum"), moving)
+    (slope,) = torch.autograd.grad(loss_of(models(moving), y, reduction="sum"), moving)
     with torch.no_grad():
-        attacked = outputs(module, predict, x + EPS * slope.sign()).argmax(1)
+        attacked = models(x + EPS * slope.sign()).argmax(1)
     return {
         "generalization_gap": float(gap),
         "demographic_parity_difference": float(demographic_parity_difference(y, said, sensitive_features=SEX)),
@@ -190,7 +213,7 @@ def expected(module: Any, predict: Any, training: TensorDataset, validation: Ten
     }
 
 
-def scores(module: Any, predict: Any, training: TensorDataset, validation: TensorDataset) -> dict[str, float]:
+def scores(training: TensorDataset, validation: TensorDataset) -> dict[str, float]:
     """Kolmogorov and Smirnov's distance of each feature between training and validation."""
     x, tx = validation.tensors[0].numpy(), training.tensors[0].numpy()
     return {str(i): float(ks_2samp(tx[:, i], x[:, i]).statistic) for i in range(x.shape[1])}
