@@ -251,6 +251,39 @@ def test_predict_stands_in_for_a_missing_forward(tmp_path: Path) -> None:
     assert verdicts(job)[0].value == expected_accuracy(module.net, rows())
 
 
+class Sigmoid(Net):
+    """One probability per row, which nobody said."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.sigmoid(super().forward(x)[:, 0])
+
+    def training_step(self, batch: Any, _: int) -> Any:
+        return torch.nn.functional.binary_cross_entropy(self(batch[0]), batch[1].float())
+
+    def validation_step(self, batch: Any, _: int, dataloader_idx: int = 0) -> None:
+        self(batch[0])
+
+
+class Selected(Accuracy):
+    """Counts rows whose one logit is above zero, which a probability always is."""
+
+    def observe(self, seen: dict[str, Any], rows: Any, scene: Any) -> None:
+        seen["counts"] += torch.tensor([int((rows.logits() > 0).sum()), rows.n])
+
+
+@pytest.mark.parametrize(
+    ("output", "outcome"), [(None, Outcome.ERROR), ("logits", Outcome.PASS), ("probabilities", Outcome.PASS)]
+)
+def test_probabilities_that_nobody_named_are_doubted(tmp_path: Path, output: Any, outcome: Outcome) -> None:
+    job = fit(tmp_path, Selected(output=output), module=Sigmoid(), max_epochs=1)
+    (verdict,) = verdicts(job)
+    assert verdict.outcome is outcome
+    if output is None:
+        assert 'all 57 single outputs lie in [0, 1]: say output="probabilities"' in verdict.reason
+    else:
+        assert (verdict.value == 1.0) == (output == "logits")
+
+
 def test_unknown_submodule_is_an_error_with_the_nearest(tmp_path: Path) -> None:
     job = fit(tmp_path, Accuracy(outputs_of="nett"), max_epochs=1)
     assert outcomes(job) == [Outcome.ERROR]
