@@ -21,7 +21,7 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -241,21 +241,26 @@ def check_safeguard(make: Make, root: Path) -> None:
         clause(make, root)
 
 
-def check_processes(target: str, root: Path) -> None:
-    """One process equals two: ``target`` is "module:function", importable by a fresh interpreter.
+def check_processes(target: str | Sequence[str], root: Path) -> None:
+    """One process equals two: a target is "module:function", importable by a fresh interpreter; several share a start.
 
     Counts, n and outcomes must be equal and values within 1e-6 relative, on 57 rows that two processes cannot share
     evenly.
     """
-    alone, spread = _verdicts_on(1, target, root), _verdicts_on(2, target, root)
+    targets = [target] if isinstance(target, str) else list(target)
+    alone, spread = _verdicts_on(1, targets, root), _verdicts_on(2, targets, root)
+    for name in targets:
+        _same_verdicts(name, alone[name], spread[name])
+
+
+def _same_verdicts(name: str, alone: list[dict[str, Any]], spread: list[dict[str, Any]]) -> None:
     clause = "one process equals two"
-    _require(len(alone) == len(spread) > 0, clause, f"{len(alone)} and {len(spread)} verdicts")
+    _require(len(alone) == len(spread) > 0, clause, f"{name}: {len(alone)} and {len(spread)} verdicts")
     for one, two in zip(alone, spread, strict=True):
         for key in ("measure", "outcome", "n"):
-            _require(
-                one[key] == two[key], clause, f"{key}: {one[key]} and {two[key]} ({one['reason']} | {two['reason']})"
-            )
-        _require(_close(one["value"], two["value"]), clause, f"value: {one['value']} and {two['value']}")
+            found = f"{name}: {key}: {one[key]} and {two[key]} ({one['reason']} | {two['reason']})"
+            _require(one[key] == two[key], clause, found)
+        _require(_close(one["value"], two["value"]), clause, f"{name}: value: {one['value']} and {two['value']}")
 
 
 def _close(one: Any, two: Any) -> bool:
@@ -264,12 +269,12 @@ def _close(one: Any, two: Any) -> bool:
     return abs(one - two) <= 1e-6 * max(abs(one), abs(two))
 
 
-def _verdicts_on(world: int, target: str, root: Path) -> list[dict[str, Any]]:
+def _verdicts_on(world: int, targets: list[str], root: Path) -> dict[str, list[dict[str, Any]]]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     shared = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
-    command = [sys.executable, "-m", "safeguards.testing", target, str(root), str(world)]
+    command = [sys.executable, "-m", "safeguards.testing", str(root), str(world), *targets]
     jobs = [
         subprocess.Popen(
             command,
@@ -302,4 +307,5 @@ def _judge_untrained(target: str, root: Path, world: int) -> list[dict[str, Any]
 
 
 if __name__ == "__main__":
-    print(json.dumps(_judge_untrained(sys.argv[1], Path(sys.argv[2]), int(sys.argv[3]))))
+    scratch, processes = Path(sys.argv[1]), int(sys.argv[2])
+    print(json.dumps({target: _judge_untrained(target, scratch, processes) for target in sys.argv[3:]}))

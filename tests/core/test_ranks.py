@@ -18,8 +18,13 @@ def join() -> Ranks:
 
 
 def everything() -> dict[str, Any]:
-    """Every meeting once, with values that differ by rank."""
+    """What the tests look at, in one process group."""
     ranks = join()
+    return {"met": met(ranks), "faulty": faulty(ranks), "disagreeing": disagreeing(ranks)}
+
+
+def met(ranks: Ranks) -> dict[str, Any]:
+    """Every meeting once, with values that differ by rank."""
     r = ranks.rank
     return {
         "sum": ranks.sum(torch.tensor([r + 1, 10])).tolist(),
@@ -32,9 +37,8 @@ def everything() -> dict[str, Any]:
     }
 
 
-def faulty() -> list[dict[str, Any]]:
+def faulty(ranks: Ranks) -> list[dict[str, Any]]:
     """Each rank in turn fails in local work while the others are somewhere else; then all go on together."""
-    ranks = join()
     return [
         one_fault(ranks, bad, elsewhere) for bad in (0, 1) for elsewhere in ("together", "sum", "gather", "broadcast")
     ]
@@ -60,8 +64,7 @@ def one_fault(ranks: Ranks, bad: int, elsewhere: str) -> dict[str, Any]:
     return {"text": text, "quick": time.perf_counter() - started < 5, "after": ranks.sum(torch.ones(1)).tolist()}
 
 
-def disagreeing() -> dict[str, Any]:
-    ranks = join()
+def disagreeing(ranks: Ranks) -> dict[str, Any]:
     try:
         ranks.sum(torch.ones(2)) if ranks.rank == 0 else ranks.gather(1)
     except RankError as error:
@@ -69,8 +72,13 @@ def disagreeing() -> dict[str, Any]:
     return {"text": "no error"}
 
 
-def test_every_meeting() -> None:
-    first, second = (result.value for result in launch(f"{__file__}:everything", 2))
+@pytest.fixture(scope="module")
+def ranks_said() -> list[dict[str, Any]]:
+    return [result.value for result in launch(f"{__file__}:everything", 2)]
+
+
+def test_every_meeting(ranks_said: list[dict[str, Any]]) -> None:
+    first, second = (dict(said["met"]) for said in ranks_said)
     assert first.pop("together") == 0
     assert second.pop("together") == 2
     assert first == second
@@ -84,19 +92,16 @@ def test_every_meeting() -> None:
     }
 
 
-def test_fault_on_one_rank_is_the_same_error_on_all() -> None:
-    first, second = (result.value for result in launch(f"{__file__}:faulty", 2))
+def test_fault_on_one_rank_is_the_same_error_on_all(ranks_said: list[dict[str, Any]]) -> None:
+    first, second = (said["faulty"] for said in ranks_said)
     assert first == second
     expected = [f"rank {bad}: ValueError: broken on {bad}" for bad in (0, 1) for _ in range(4)]
     assert first == [{"text": text, "quick": True, "after": [2.0]} for text in expected]
 
 
-def test_different_collectives_are_never_paired() -> None:
-    results = launch(f"{__file__}:disagreeing", 2)
-    assert {result.value["text"] for result in results} == {
-        "rank 0: about to sum (2,) torch.float32; rank 1: about to gather"
-    }
-    assert all(result.value["after"] == [0, 1] for result in results)
+def test_different_collectives_are_never_paired(ranks_said: list[dict[str, Any]]) -> None:
+    text = "rank 0: about to sum (2,) torch.float32; rank 1: about to gather"
+    assert [said["disagreeing"] for said in ranks_said] == [{"text": text, "after": [0, 1]}] * 2
 
 
 def test_one_process_is_the_same_code() -> None:

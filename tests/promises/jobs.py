@@ -157,15 +157,18 @@ def judged(strategy: str) -> list[dict[str, Any]]:
     return [{key: value for key, value in verdict.items() if key not in ("cost", "moment")} for verdict in found]
 
 
-def faulty(strategy: str, bad: int) -> dict[str, Any]:
-    """A fit in which one rank's safeguard fails; how it ended, what it said, and whether training went on."""
+def faulty(strategy: str) -> list[dict[str, Any]]:
+    """Fits in which each rank's safeguard fails in turn: what was said, and whether training went on."""
+    return [one_fault(strategy, bad) for bad in (0, 1)]
+
+
+def one_fault(strategy: str, bad: int) -> dict[str, Any]:
     from tests.helpers.toys import Accuracy
     from tests.helpers.toys import Net as Plain
 
     with tempfile.TemporaryDirectory() as root:
-        job = trainer(
-            root, Accuracy(fail_on=bad), Accuracy(name="sound"), strategy=strategy, devices=WORLD, max_epochs=1
-        )
+        watching = [Accuracy(fail_on=bad), Accuracy(name="sound")]
+        job = trainer(root, *watching, strategy=strategy, devices=WORLD, max_epochs=1)
         job.fit(Plain(), DataLoader(rows(64), batch_size=8), DataLoader(rows(N), batch_size=8))
     return {"said": [(v.safeguard, str(v.outcome), v.reason) for v in verdicts(job)], "steps": job.global_step}
 
