@@ -1,5 +1,6 @@
 """Continuous integration asks that no browser test is skipped; this shows that it would notice."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -27,7 +28,10 @@ def test_a_skipped_browser_test_fails_under_no_skip(options: list[str], code: in
     (tmp_path / "test_one.py").write_text(TEST)
     (tmp_path / "pytest.ini").write_text("[pytest]\nmarkers = browser\n")
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
-    done = subprocess.run(command, cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    own = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=own, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+    )
     assert done.returncode == code
     assert said in done.stdout
     assert ("test_page was skipped under --no-skip=browser" in done.stdout) is bool(options)

@@ -25,7 +25,8 @@ class BatchFields:
     ``inputs``, ``target`` and ``row_id`` are a position (``0``), a key (``"image"``), a path of keys, attributes and
     positions (``"patient.sex"``, ``"0.pixels"``) or a function of the batch. ``groups`` names sensitive attributes;
     each is one of those, or an array, list or Series with one label per row of the validation set, in the set's
-    order: then the batch need not carry it.
+    order: then the batch need not carry it. For a test, or several loaders, such a column is given per stage
+    ("validate", "test") or loader name, as in ``groups={"sex": {"validate": a, "test": b}}``.
     """
 
     inputs: Selector
@@ -45,15 +46,21 @@ class BatchFields:
                 f"BatchFields(groups={type(self.groups).__name__}): expected names, as in groups={{'sex': 2}}"
             )
 
-    def group_labels(self, batch: Any, positions: Tensor | None, size: int | None) -> dict[str, list[Any]]:
-        """One plain label per row and attribute. ``positions`` are the rows' places in a set of ``size`` rows."""
-        return {name: self._labels(name, batch, positions, size) for name in self.groups}
+    def group_labels(
+        self, batch: Any, positions: Tensor | None, size: int | None, whose: str = "validate"
+    ) -> dict[str, list[Any]]:
+        """One plain label per row and attribute.
 
-    def _labels(self, name: str, batch: Any, positions: Tensor | None, size: int | None) -> list[Any]:
+        ``positions`` are the rows' places in a set of ``size`` rows; ``whose`` is the name of the loader where there
+        are several, else the stage.
+        """
+        return {name: self._labels(name, batch, positions, size, whose) for name in self.groups}
+
+    def _labels(self, name: str, batch: Any, positions: Tensor | None, size: int | None, whose: str) -> list[Any]:
         source, field_name = self.groups[name], f"groups[{name!r}]"
         if is_selector(source):
             return read_labels(select(batch, source, field_name), field_name)
-        column = np.asarray(source, dtype=object)
+        column = np.asarray(_column_of(source, whose, field_name), dtype=object)
         if size is not None and len(column) != size:
             raise FieldError(f"{field_name} has {len(column)} labels for a validation set of {size} rows")
         if positions is None:
@@ -62,6 +69,17 @@ class BatchFields:
                 "use an unshuffled loader, or read the groups from the batch"
             )
         return read_labels(column[positions.numpy()], field_name)
+
+
+def _column_of(source: Any, whose: str, field_name: str) -> Any:
+    """The column of this stage or loader: rows of another set must never meet it, not even when as many."""
+    columns = source if isinstance(source, Mapping) else {"validate": source}
+    if whose not in columns:
+        raise FieldError(
+            f"{field_name} is a column beside the rows of {sorted(map(str, columns))}, not of {whose!r}: "
+            f"read the groups from the batch, or give {{{whose!r}: column, ...}}"
+        )
+    return columns[whose]
 
 
 def is_selector(value: Any) -> bool:

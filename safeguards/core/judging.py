@@ -68,7 +68,10 @@ def _found(entry: Entry) -> dict[str, Measurement]:
     if isinstance(entry.error, RankError):
         raise entry.error
     safeguard, scene, ranks = entry.safeguard, entry.scene, entry.scene.ranks
-    ranks.agree(None if entry.error is None else describe(entry.error))
+    try:
+        ranks.agree(None if entry.error is None else describe(entry.error))
+    except RankError as agreed:
+        raise agreed from entry.error
     if ranks.world > 1 and safeguard.needs_identity and not scene.loader.identified:
         return _too_little(safeguard, NO_IDENTITY)
     if safeguard.fields is not None and safeguard.needs_identity:

@@ -118,6 +118,8 @@ def rows_that_would_decide(found: Measurement, limit: Limit) -> int | None:
 
 
 def _how_many(found: Measurement, limit: Limit) -> str:
+    if not found.narrows:
+        return ""
     rows = rows_that_would_decide(found, limit)
     return f"; about {_rounded(rows):,} rows would decide it" if rows else "; no number of rows would decide it"
 

@@ -15,12 +15,23 @@ SEVERITY = (Outcome.ERROR, Outcome.FAIL, Outcome.NOT_EVALUATED, Outcome.INCONCLU
 
 
 def latest(verdicts: Sequence[Verdict]) -> list[Verdict]:
-    """The last verdict of each safeguard, measure, stage and loader, in the order of first appearance."""
+    """The last verdict of each safeguard, measure, stage and loader, in the order of first appearance.
+
+    A NOT_EVALUATED is over once the same measure has been judged after it.
+    """
     last: dict[tuple[str, str, str, str | None], Verdict] = {}
     for verdict in verdicts:
+        if verdict.outcome is not Outcome.NOT_EVALUATED:
+            _forget_silence(last, verdict)
         key = (verdict.safeguard, verdict.measure, verdict.moment.stage, verdict.moment.loader)
         last[key] = verdict
     return list(last.values())
+
+
+def _forget_silence(last: dict[tuple[str, str, str, str | None], Verdict], judged: Verdict) -> None:
+    for key, earlier in list(last.items()):
+        if key[:2] == (judged.safeguard, judged.measure) and earlier.outcome is Outcome.NOT_EVALUATED:
+            del last[key]
 
 
 def overall(verdicts: Sequence[Verdict]) -> Outcome:

@@ -110,15 +110,18 @@ def read_rows(
     positions: Tensor | None,
     size: int | None,
     predict: Outputs,
+    whose: str = "validate",
 ) -> Rows:
     """Read every field of a batch whose first row is row ``arrived`` of its loader on this rank.
+
+    ``whose`` says which column beside the set belongs to it: the loader's name where there are several, or the stage.
 
     Raises `FieldError` when a field is missing or fields differ in their number of rows.
     """
     inputs = ordinary(select(batch, fields.inputs, "inputs"))
     n = rows_of(inputs, "inputs")
     target = None if fields.target is None else _target(select(batch, fields.target, "target"))
-    groups = fields.group_labels(batch, positions, size)
+    groups = fields.group_labels(batch, positions, size, whose)
     ids, identified = _identities(batch, fields, n, arrived, positions)
     _same_length(n, {"target": target, "row_id": ids, **{f"groups[{k!r}]": v for k, v in groups.items()}})
     return Rows(

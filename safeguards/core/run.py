@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import time
 import warnings
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Run", "Summary", "verdicts"]
 
+RUN_ID = re.compile(r"[\w-]{1,80}")
 STRENGTH = {"record": 0, "stop": 1, "raise": 2}
 _RUNS: WeakKeyDictionary[Any, Run] = WeakKeyDictionary()
 
@@ -73,8 +75,11 @@ class Run:
         return self._root / "safeguards" / self.run_id
 
     def adopt(self, run_id: str) -> None:
-        """Go on under the id of the checkpoint that is being resumed."""
-        self.run_id = run_id
+        """Go on under the id of the checkpoint that is being resumed. An id that is no plain name is not trusted."""
+        if RUN_ID.fullmatch(run_id):
+            self.run_id = run_id
+        else:
+            warnings.warn(f"the checkpoint's run id {run_id[:40]!r} is no name: a new run begins", stacklevel=2)
 
     def join(self, safeguard: Safeguard, trainer: Trainer) -> None:
         """Take in the trainer's safeguards, ahead of every other callback, so that those see this moment's metrics."""
@@ -190,7 +195,10 @@ class Run:
         )
         step = trainer.fit_loop.epoch_loop._batches_that_stepped
         for logger in trainer.loggers:
-            logger.log_metrics(metrics, step=step)
+            try:
+                logger.log_metrics(metrics, step=step)
+            except Exception as error:
+                warnings.warn(f"{type(logger).__name__} lost the verdicts' metrics: {describe(error)}", stacklevel=2)
 
     def _react(self, trainer: Trainer, reached: list[Verdict], errors: dict[Safeguard, Exception]) -> None:
         fatal = [error for safeguard, error in errors.items() if safeguard.on_error == "raise"]
@@ -245,9 +253,12 @@ class Run:
         if not self._open:
             return
         self._open, self._watch = False, None
+        if trainer.state.fn == "predict":
+            return
         stage = str(trainer.state.fn.value if trainer.state.fn else "")
         moment = Moment(stage=f"{stage}_end", epoch=trainer.current_epoch, step=trainer.global_step)
-        self._keep(ending.silence(self.safeguards, self.verdicts[self._told :], moment, ending.why_silent(trainer)))
+        due = [s for s in self.safeguards if stage == "fit" or s.judges_at == "validation"]
+        self._keep(ending.silence(due, self.verdicts[self._told :], moment, ending.why_silent(trainer)))
         if self.ranks.rank == 0:
             ending.tell(self.verdicts[self._told :], self.directory)
             ending.publish(trainer, self.summary())

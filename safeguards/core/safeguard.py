@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 from collections.abc import Mapping, Sequence
+from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict, get_args
 
 from safeguards.core.compat import Callback
@@ -29,6 +30,7 @@ __all__ = ["OnError", "Reaction", "Safeguard", "SafeguardOptions"]
 
 Reaction = Literal["record", "stop", "raise"]
 OnError = Literal["record", "raise"]
+NOT_ASKED = ("label", "fields", "how")
 
 
 class SafeguardOptions(TypedDict, total=False):
@@ -137,11 +139,8 @@ class Safeguard(Callback):
         return self._state_key
 
     def _asked(self) -> str:
-        asked = {
-            name: value
-            for name, value in vars(self).items()
-            if not name.startswith("_") and name != "label" and isinstance(value, (str, int, float, bool, type(None)))
-        }
+        own = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        asked = {name: value for name, value in own.items() if name not in NOT_ASKED and _has_plain_repr(value)}
         digest = hashlib.sha256(repr((sorted(asked.items()), sorted(map(str, self.limits.items())))).encode())
         return f"{type(self).__qualname__}[{self.name}]{digest.hexdigest()[:8]}"
 
@@ -252,6 +251,11 @@ def _checked_limits(kind: type[Safeguard], limits: Mapping[str, Limit]) -> dict[
         if not isinstance(limit, Limit):
             raise ConfigurationError(f"{kind.__name__}(limits={{{measure!r}: {limit!r}}}): expected a Limit")
     return dict(limits)
+
+
+def _has_plain_repr(value: Any) -> bool:
+    """Whether the ``repr`` of a value is the same in every process."""
+    return isinstance(value, (str, int, float, bool, type(None))) or is_dataclass(value)
 
 
 def _one_of(argument: str, value: Any, kinds: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 from torch.utils._pytree import tree_flatten
 
-from safeguards.core.batch import rows_of, select
+from safeguards.core.batch import BatchFields, rows_of, select
 from safeguards.core.errors import FieldError, RankError
 from safeguards.core.identity import Places, mix
 from safeguards.core.judging import Entry, judge
@@ -153,7 +153,7 @@ class Watch:
             return 0
         n = 0
         try:
-            n = rows_of(select(batch, fields.inputs, "inputs"), "inputs")
+            n = self._rows_in(batch, fields)
             source = self._source(entry, outputs, captures, n)
             if self.partitioned and source.own_forward:
                 rows = self._read_in_step(entry, desk, batch, n, source)
@@ -163,6 +163,12 @@ class Watch:
         except Exception as error:
             entry.error = entry.error or error
         return n
+
+    def _rows_in(self, batch: Any, fields: BatchFields) -> int:
+        def count() -> int:
+            return rows_of(select(batch, fields.inputs, "inputs"), "inputs")
+
+        return self.ranks.together(count) if self.partitioned else count()
 
     def _source(self, entry: Entry, outputs: Any, captures: Mapping[str, Any], n: int) -> StepOutputs:
         how = entry.safeguard.how
@@ -198,6 +204,7 @@ class Watch:
             positions=positions,
             size=desk.places.size,
             predict=source,
+            whose=self.stage if desk.loader.name is None else desk.loader.name,
         )
         keep = ~copies
         if entry.keep_below is not None:

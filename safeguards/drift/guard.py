@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import torch
 from torch import Tensor
 
-from safeguards.core.errors import ConfigurationError, NotApplicable
+from safeguards.core.errors import ConfigurationError, NotApplicable, RankError
 from safeguards.core.names import encode
 from safeguards.core.rows import Sample
 from safeguards.core.safeguard import Safeguard, SafeguardOptions
@@ -145,7 +145,7 @@ class DriftReport(Safeguard):
         if now.refused is None:
             try:
                 return now, self._training_rows(now, scene, k)
-            except NotApplicable as error:
+            except (NotApplicable, RankError) as error:
                 now = replace(now, refused=str(error))
         return now, None if self._in_table(scene) else self._training_rows(now, scene, k)
 

@@ -229,5 +229,6 @@ def drifted_share(standings: Mapping[str, Standing], *, n: int, note: str = "", 
         interval=(drifted / total, (drifted + undecided) / total),
         n=n,
         note=note,
+        narrows=False,
         details=details or {},
     )

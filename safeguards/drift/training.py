@@ -48,7 +48,7 @@ def training_rows(
         for share in _shares(mine, chosen, scene.ranks.world, int(loader.batch_size or 1)):
             batch = scene.ranks.together(lambda share=share: _batch(loader, share, seed, scene))  # type: ignore[misc]
             inputs = select(batch, fields.inputs, "inputs")
-            logits = _logits(scene, inputs) if ask else None
+            logits = scene.ranks.together(lambda given=inputs: _logits(scene, given)) if ask else None  # type: ignore[misc]
             found.append(columns(inputs, logits, rows_of(inputs, "inputs")))
     return _in_order(scene.ranks.gather(torch.cat(found)[: len(mine)]))
 

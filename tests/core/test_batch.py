@@ -73,6 +73,16 @@ def test_column_of_another_length_is_refused() -> None:
         fields.group_labels((X, Y), torch.tensor([0]), 3)
 
 
+@pytest.mark.parametrize("whose", ["test", "second"])
+def test_column_of_the_validation_set_never_meets_the_rows_of_another(whose: str) -> None:
+    fields = BatchFields(inputs=0, groups={"sex": ["a", "b", "c"]})
+    with pytest.raises(FieldError, match=f"beside the rows of .'validate'., not of '{whose}'"):
+        fields.group_labels((X, Y), torch.tensor([0]), 3, whose)
+    both = BatchFields(inputs=0, groups={"sex": {"validate": ["a", "b", "c"], whose: ["x", "y", "z"]}})
+    assert both.group_labels((X, Y), torch.tensor([2]), 3, whose) == {"sex": ["z"]}
+    assert both.group_labels((X, Y), torch.tensor([2]), 3) == {"sex": ["c"]}
+
+
 def test_column_without_positions_is_refused() -> None:
     with pytest.raises(FieldError, match="unshuffled"):
         BatchFields(inputs=0, groups={"sex": ["a"]}).group_labels((X, Y), None, None)

@@ -62,6 +62,11 @@ def test_across_names_the_rows_that_would_decide() -> None:
     assert "about 400 rows would decide it" in decide(measurement, AT_MOST).reason
 
 
+def test_an_interval_that_does_not_narrow_with_the_root_of_n_names_no_rows() -> None:
+    measurement = Measurement(value=0.05, interval=(0.0, 0.15), n=100, narrows=False)
+    assert decide(measurement, AT_MOST).reason.endswith("the interval crosses the limit")
+
+
 def test_on_the_limit_no_number_of_rows_decides() -> None:
     assert "no number of rows" in decide(found(0.1, (0.0, 0.2)), AT_MOST).reason
 

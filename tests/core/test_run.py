@@ -11,10 +11,16 @@ from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 from torch.utils.data import DataLoader, IterableDataset
 
-from safeguards import BatchFields, Limit, Outcome, verdicts
+from safeguards import AdversarialEvaluation, BatchFields, Limit, Outcome, ThreatModel, verdicts
 from safeguards.core.errors import ConfigurationError, LimitViolated, RankError
 from safeguards.core.ledger import read
-from tests.helpers.toys import OUTSIDE, WITHIN, Accuracy, Net, expected_accuracy, loader, rows, trainer
+from safeguards.core.report import latest
+from tests.helpers.toys import OUTSIDE, PAIR, WITHIN, Accuracy, Net, expected_accuracy, loader, rows, trainer
+
+
+class Broken(Net):
+    def training_step(self, batch: Any, _: int) -> Any:
+        raise RuntimeError("out of memory")
 
 
 def fit(root: Path, *callbacks: Any, module: Net | None = None, validation: Any = None, **options: Any) -> Any:
@@ -111,8 +117,9 @@ def test_failing_safeguard_is_an_error_verdict_not_a_dead_job(tmp_path: Path) ->
 
 
 def test_failing_safeguard_raises_on_request(tmp_path: Path) -> None:
-    with pytest.raises(RankError, match="told to fail"):
+    with pytest.raises(RankError, match="told to fail") as caught:
         fit(tmp_path, Accuracy(fail_on=0, on_error="raise"))
+    assert isinstance(caught.value.__cause__, ValueError)
 
 
 def test_missing_field_is_an_error_that_names_it(tmp_path: Path) -> None:
@@ -149,10 +156,6 @@ def test_silence_never_passes(tmp_path: Path, options: dict[str, Any], validatio
 
 
 def test_a_crash_before_the_first_judgement_is_said(tmp_path: Path) -> None:
-    class Broken(Net):
-        def training_step(self, batch: Any, _: int) -> Any:
-            raise RuntimeError("out of memory")
-
     job = trainer(tmp_path, Accuracy())
     with pytest.raises(RuntimeError):
         job.fit(Broken(), loader(64), loader())
@@ -241,6 +244,59 @@ def test_resume_goes_on_under_the_same_run_id(tmp_path: Path) -> None:
     assert [v.details["look"] for v in verdicts(second)] == [3]
     (ledger,) = tmp_path.glob("safeguards/*/verdicts.jsonl")
     assert [v.moment.epoch for v in read(ledger)[0]] == [0, 1, 2]
+
+
+def test_a_run_id_that_is_a_path_is_not_trusted(tmp_path: Path) -> None:
+    guard = Accuracy()
+    job = fit(tmp_path / "root", guard, max_epochs=1)
+    state = guard.state_dict()
+    again = Accuracy()
+    second = trainer(tmp_path / "root", again, max_epochs=1)
+    again.setup(second, Net(), "fit")
+    own = again.state_dict()["run_id"]
+    with pytest.warns(UserWarning, match="no name: a new run begins"):
+        again.load_state_dict({**state, "run_id": "../../escaped"})
+    assert again.state_dict()["run_id"] == own != state["run_id"]
+    again.load_state_dict(state)
+    assert again.state_dict()["run_id"] == state["run_id"]
+    assert len(verdicts(job)) == 1
+
+
+def test_predicting_says_nothing(tmp_path: Path) -> None:
+    job = fit(tmp_path, Accuracy())
+    job.predict(Net(), DataLoader(rows().tensors[0], batch_size=8))
+    assert outcomes(job) == [Outcome.PASS] * 2
+
+
+def test_silence_is_over_once_judged(tmp_path: Path) -> None:
+    job = fit(tmp_path, Accuracy(), limit_val_batches=0)
+    job.validate(Net(), loader(), verbose=False)
+    assert outcomes(job) == [Outcome.NOT_EVALUATED] * 2
+    second = trainer(tmp_path, Accuracy())
+    with pytest.raises(RuntimeError):
+        second.fit(Broken(), loader(64), loader())
+    second.validate(Net(), loader(), verbose=False)
+    assert outcomes(second) == [Outcome.NOT_EVALUATED, Outcome.PASS]
+    assert [v.outcome for v in latest(verdicts(second))] == [Outcome.PASS]
+
+
+def test_two_that_differ_in_what_they_hold_have_states_of_their_own() -> None:
+    def attack(eps: float) -> AdversarialEvaluation:
+        limits = {"robust_accuracy": WITHIN}
+        return AdversarialEvaluation(fields=PAIR, threat=ThreatModel(eps=eps), limits=limits, predict=lambda m, x: m(x))
+
+    assert attack(0.1).state_key == attack(0.1).state_key != attack(0.2).state_key
+
+
+def test_a_logger_that_raises_ends_nothing(tmp_path: Path) -> None:
+    class Lost(CSVLogger):
+        def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+            if "safeguard/toy/accuracy" in metrics:
+                raise OSError("disk full")
+
+    with pytest.warns(UserWarning, match="Lost lost the verdicts' metrics: OSError: disk full"):
+        job = fit(tmp_path, Accuracy(), logger=Lost(tmp_path))
+    assert len(verdicts(job)) == 2
 
 
 def test_lost_ledger_ends_nothing(tmp_path: Path) -> None:
