@@ -92,7 +92,7 @@ def measure() -> Result:
         notes=[
             f"eps {EPS}, step {STEP}, range 0 to 1, digits of 8 x 8 pixels; median of {ROUNDS} in turns; torch chooses "
             "how many threads. Random starts differ between libraries.",
-            *([f"Not installed, hence not compared: {', '.join(absent)} (extra `bench`)."] if absent else []),
+            *([f"Not installed, hence not compared: {', '.join(absent)}."] if absent else []),
         ],
     )
 

@@ -33,6 +33,17 @@ def answer(code: str, **environment: str) -> object:
     return json.loads(said.stdout.splitlines()[-1])
 
 
+def test_the_folder_of_ledgers_does_not_hide_the_package(tmp_path: Path) -> None:
+    """A run writes ``./safeguards/<run id>``; a script beside it must still find the library."""
+    (tmp_path / "safeguards" / "20260101-000000-00000000").mkdir(parents=True)
+    code = "from safeguards import Limit; print(Limit(at_most=1))"
+    own = {key: os.environ[key] for key in BARE if key in os.environ}
+    said = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=own, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert said.stdout == "at most 1\n", said.stderr
+
+
 def test_importing_safeguards_loads_nothing_heavy_that_lightning_did_not() -> None:
     before, after = answer(
         "import pytorch_lightning\nbefore = sorted(sys.modules)\n"

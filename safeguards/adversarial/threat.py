@@ -62,11 +62,6 @@ class ThreatModel:
         """The eps of the feature that may move most; for one number, that number."""
         return float(_numbers(self.eps, "eps").max())
 
-    @property
-    def per_feature(self) -> bool:
-        """Whether features differ in their eps."""
-        return _numbers(self.eps, "eps").ndim > 0
-
     def reach(self, row: Tensor) -> Tensor:
         """The eps of each feature in the shape of ``row`` (one row, no batch dimension); 0 where it may not change."""
         return _fitted(self.eps, row, "eps") * self.free(row)

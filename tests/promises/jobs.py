@@ -121,6 +121,8 @@ def _feed(found: Any, value: Any) -> None:
             _feed(found, item)
     elif isinstance(value, (str, int, float, bool, type(None))):
         found.update(repr(value).encode())
+    else:
+        raise TypeError(f"no digest of a {type(value).__name__}")
 
 
 def grid(strategy: str) -> list[dict[str, Any]]:
@@ -144,7 +146,7 @@ def grid(strategy: str) -> list[dict[str, Any]]:
 
 
 def judged(strategy: str) -> list[dict[str, Any]]:
-    """The verdicts of a validation and a test of untrained, seeded weights, without what only the clock knows."""
+    """The verdicts on untrained, seeded weights, without what only the clock knows."""
     pl.seed_everything(11, verbose=False)
     with tempfile.TemporaryDirectory() as root:
         job = trainer(root, *four(), strategy=strategy, devices=WORLD, max_epochs=1, limit_train_batches=1)
