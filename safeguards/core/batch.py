@@ -178,13 +178,27 @@ def rows_of(tree: Any, name: str) -> int:
 
 
 def ordinary(tree: Any) -> Any:
-    """The same structure with inference tensors cloned into ordinary ones, which gradients may pass."""
+    """The same structure with inference tensors cloned into ordinary ones, which gradients may pass.
+
+    A structure without any is given back as it is, whatever its class.
+    """
+    return _cloned(tree) if _any_inference(tree) else tree
+
+
+def _any_inference(tree: Any) -> bool:
+    if isinstance(tree, Tensor):
+        return tree.is_inference()
+    parts = tree.values() if isinstance(tree, Mapping) else tree if isinstance(tree, (list, tuple)) else ()
+    return any(map(_any_inference, parts))
+
+
+def _cloned(tree: Any) -> Any:
     if isinstance(tree, Tensor):
         return tree.clone() if tree.is_inference() and not torch.is_inference_mode_enabled() else tree
     if isinstance(tree, Mapping):
-        return {key: ordinary(value) for key, value in tree.items()}
+        return {key: _cloned(value) for key, value in tree.items()}
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(*(ordinary(value) for value in tree))
+        return type(tree)(*(_cloned(value) for value in tree))
     if isinstance(tree, (list, tuple)):
-        return type(tree)(ordinary(value) for value in tree)
+        return type(tree)(_cloned(value) for value in tree)
     return tree

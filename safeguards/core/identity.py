@@ -51,8 +51,10 @@ class Places:
     batch sampler of the user's own.
     """
 
-    def __init__(self, *, rows: Tensor | None, copies: Tensor | None, size: int | None) -> None:
-        self.rows, self.copies, self.size = rows, copies, size
+    def __init__(
+        self, *, rows: Tensor | None, copies: Tensor | None, size: int | None, batch_size: int | None = None
+    ) -> None:
+        self.rows, self.copies, self.size, self.batch_size = rows, copies, size, batch_size
 
     @classmethod
     def of(cls, loader: Any, ranks: Ranks) -> Places:
@@ -60,18 +62,25 @@ class Places:
         size = _size(loader)
         if size is None or type(getattr(loader, "batch_sampler", None)) is not torch.utils.data.BatchSampler:
             return cls(rows=None, copies=None, size=size)
-        sampler = loader.sampler
-        if isinstance(sampler, torch.utils.data.SequentialSampler) and ranks.world == 1:
-            return cls(rows=torch.arange(size), copies=torch.zeros(size, dtype=torch.bool), size=size)
-        if _plainly_distributed(sampler) and sampler.num_replicas == ranks.world:
-            return cls._of_distributed(sampler, size)
+        sampler, batch = loader.batch_sampler.sampler, loader.batch_sampler.batch_size
+        if _plainly(torch.utils.data.SequentialSampler, sampler) and ranks.world == 1 and len(sampler) == size:
+            none = torch.zeros(size, dtype=torch.bool)
+            return cls(rows=torch.arange(size), copies=none, size=size, batch_size=batch)
+        if _plainly(torch.utils.data.DistributedSampler, sampler) and sampler.num_replicas == ranks.world:
+            return cls._of_distributed(sampler, size, batch)
         return cls(rows=None, copies=None, size=size)
 
     @classmethod
-    def _of_distributed(cls, sampler: torch.utils.data.DistributedSampler[Any], size: int) -> Places:
+    def _of_distributed(cls, sampler: torch.utils.data.DistributedSampler[Any], size: int, batch: int) -> Places:
         rows = torch.tensor(list(iter(sampler)), dtype=torch.int64)
         places = torch.arange(sampler.rank, sampler.rank + len(rows) * sampler.num_replicas, sampler.num_replicas)
-        return cls(rows=rows, copies=places >= size, size=size)
+        return cls(rows=rows, copies=places >= size, size=size, batch_size=batch)
+
+    def expected(self, start: int) -> int | None:
+        """How many rows the batch from local row ``start`` must have; None where the order is not known."""
+        if self.rows is None or self.batch_size is None:
+            return None
+        return min(self.batch_size, len(self.rows) - start)
 
     def slice(self, start: int, count: int) -> tuple[Tensor | None, Tensor]:
         """Positions of ``count`` local rows from local row ``start``, and which of them are copies."""
@@ -80,10 +89,9 @@ class Places:
         return self.rows[start : start + count], self.copies[start : start + count]
 
 
-def _plainly_distributed(sampler: Any) -> bool:
-    """A subclass with an order of its own may draw random numbers when it is asked."""
-    plain = torch.utils.data.DistributedSampler
-    return isinstance(sampler, plain) and type(sampler).__iter__ is plain.__iter__
+def _plainly(kind: type[Any], sampler: Any) -> bool:
+    """A subclass may have an order of its own, and draw random numbers when it is asked for it."""
+    return isinstance(sampler, kind) and type(sampler).__iter__ is kind.__iter__
 
 
 def _size(loader: Any) -> int | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 
@@ -53,10 +54,20 @@ def read(path: Path) -> tuple[list[Verdict], list[str]]:
         if not line.strip():
             continue
         try:
-            verdicts.append(Verdict.from_dict(json.loads(line)))
-        except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+            verdicts.append(_consistent(Verdict.from_dict(json.loads(line))))
+        except (ValueError, KeyError, OverflowError, TypeError, AttributeError, IndexError, RecursionError) as error:
             problems.append(f"{path}:{number}: skipped, {_why(error, last=number == len(lines))}")
     return verdicts, problems
+
+
+def _consistent(verdict: Verdict) -> Verdict:
+    """A line that lets a model through with a number that does not is no verdict of ours."""
+    if verdict.outcome.admits:
+        within = verdict.value is not None and math.isfinite(verdict.value)
+        within = within and (verdict.limit is None or verdict.limit.margin(verdict.value or 0.0) >= 0)
+        if not within:
+            raise ValueError(f"{verdict.outcome} with the value {verdict.value}")
+    return verdict
 
 
 def _why(error: Exception, *, last: bool) -> str:

@@ -51,6 +51,7 @@ class Run:
         self.ended = "finished"
         self._root = Path(trainer.default_root_dir)
         self._watch: Watch | None = None
+        self._reached: list[Verdict] = []
         self._started: float | None = None
         self._told = 0
         self._open = False
@@ -147,11 +148,19 @@ class Run:
         if self._watch is not None:
             self._watch.after_step(outputs, batch, loader)
 
+    def examine(self) -> None:
+        """The last batch has been seen: every safeguard judges the weights that were validated.
+
+        What averages weights swaps them back at the end of this very hook, so it must not wait for the next.
+        """
+        if self._watch is not None:
+            self._reached = self._watch.conclude()
+
     def judge(self, trainer: Trainer, module: LightningModule) -> None:
-        """A validation or test is over: every safeguard judges, then all react once."""
+        """A validation or test is over: verdicts are kept and logged, then all react once."""
         watch, self._watch = self._watch, None
         if watch is not None:
-            self._conclude(trainer, watch)
+            self._conclude(trainer, watch, self._reached)
 
     def judge_epoch(self, trainer: Trainer, module: LightningModule) -> None:
         """A training epoch is over: safeguards that compare metrics of one epoch judge now."""
@@ -159,10 +168,9 @@ class Run:
         if due:
             watch = self._new_watch(trainer, module, "train_epoch")
             watch.over_nothing(due)
-            self._conclude(trainer, watch)
+            self._conclude(trainer, watch, watch.conclude())
 
-    def _conclude(self, trainer: Trainer, watch: Watch) -> None:
-        reached = watch.conclude()
+    def _conclude(self, trainer: Trainer, watch: Watch, reached: list[Verdict]) -> None:
         self._keep(reached)
         self._log(trainer, reached)
         self._react(trainer, reached, watch.errors)

@@ -62,7 +62,8 @@ class Safeguard(Callback):
     ``judges_at`` says whether it judges rows at the end of a validation, or metrics at the end of a training epoch.
     ``needs_identity`` is False for what does not count rows; ``thins_rows`` is True where ``max_share_of_fit`` is
     kept by observing fewer rows, chosen by hash, rather than by `Scene.rows_within_budget`. ``reads_outputs`` is False
-    where `observe` never asks rows for logits, so that none are made ahead when a forward takes all ranks together.
+    where `observe` never asks rows for logits, so that none are made ahead when a forward takes all ranks together;
+    ``reads_groups`` is False where it never asks for groups, which then need not fit.
     """
 
     topic: ClassVar[str]
@@ -71,6 +72,7 @@ class Safeguard(Callback):
     needs_identity = True
     thins_rows = False
     reads_outputs = True
+    reads_groups = True
 
     def __init__(
         self,
@@ -141,6 +143,7 @@ class Safeguard(Callback):
     def _asked(self) -> str:
         own = {name: value for name, value in vars(self).items() if not name.startswith("_")}
         asked = {name: value for name, value in own.items() if name not in NOT_ASKED and _has_plain_repr(value)}
+        asked |= {"fields": _said_of(self.fields), "how": (self.how.outputs_of, self.how.output)}
         digest = hashlib.sha256(repr((sorted(asked.items()), sorted(map(str, self.limits.items())))).encode())
         return f"{type(self).__qualname__}[{self.name}]{digest.hexdigest()[:8]}"
 
@@ -214,6 +217,12 @@ class Safeguard(Callback):
 
     on_test_batch_end = on_validation_batch_end
 
+    def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if run := self._leads():
+            run.examine()
+
+    on_test_epoch_end = on_validation_epoch_end
+
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if run := self._leads():
             run.judge(trainer, pl_module)
@@ -251,6 +260,14 @@ def _checked_limits(kind: type[Safeguard], limits: Mapping[str, Limit]) -> dict[
         if not isinstance(limit, Limit):
             raise ConfigurationError(f"{kind.__name__}(limits={{{measure!r}: {limit!r}}}): expected a Limit")
     return dict(limits)
+
+
+def _said_of(fields: BatchFields | None) -> Any:
+    """What of the fields reads the same in every process: not functions, not columns."""
+    if fields is None:
+        return None
+    where = {name: getattr(fields, name) for name in ("inputs", "target", "row_id")} | dict(fields.groups)
+    return sorted((name, value if isinstance(value, (int, str)) else "") for name, value in where.items())
 
 
 def _has_plain_repr(value: Any) -> bool:

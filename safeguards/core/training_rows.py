@@ -7,7 +7,9 @@ every look and on any number of processes.
 
 from __future__ import annotations
 
+import math
 import random
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -64,8 +66,8 @@ def _made_outside_fit(trainer: Trainer, module: LightningModule) -> Any:
         ) from error
 
 
-def drawn_from(loader: DataLoader[Any]) -> Sequence[int]:
-    """Positions in the data set that the loader's sampler can draw.
+def drawn_from(loader: DataLoader[Any], trainer: Trainer | None = None) -> Sequence[int]:
+    """Positions in the data set that the loader's sampler can draw, in as many batches as ``trainer`` takes of it.
 
     Raises `NotApplicable` when they cannot be known without iterating.
     """
@@ -75,14 +77,24 @@ def drawn_from(loader: DataLoader[Any]) -> Sequence[int]:
         return sampler.indices
     if isinstance(sampler, WeightedRandomSampler):
         return torch.nonzero(sampler.weights).flatten().tolist()
-    if isinstance(sampler, (RandomSampler, SequentialSampler)):
+    if isinstance(sampler, SequentialSampler):
+        return range(min(len(sampler.data_source), _rows_taken(loader, trainer)))
+    if isinstance(sampler, RandomSampler):
         return range(len(sampler.data_source))
     if isinstance(sampler, DistributedSampler):
-        return range(len(sampler.dataset))  # type: ignore[arg-type]
+        taken = sys.maxsize if sampler.shuffle else _rows_taken(loader, trainer) * sampler.num_replicas
+        return range(min(len(sampler.dataset), taken))  # type: ignore[arg-type]
     raise NotApplicable(
         f"which training rows a {type(sampler).__name__} draws cannot be known: make the training set a Subset of "
         "those rows with a sampler of torch"
     )
+
+
+def _rows_taken(loader: DataLoader[Any], trainer: Trainer | None) -> int:
+    """Rows of one epoch on one process under ``limit_train_batches`` or ``overfit_batches``."""
+    if trainer is None or trainer.state.fn != "fit" or not math.isfinite(trainer.num_training_batches):
+        return sys.maxsize
+    return int(trainer.num_training_batches) * int(getattr(loader.batch_sampler, "batch_size", sys.maxsize))
 
 
 def _refuse_unbounded(loader: DataLoader[Any]) -> None:

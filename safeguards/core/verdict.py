@@ -107,7 +107,7 @@ class Verdict:
             measure=str(data["measure"]),
             outcome=Outcome(data["outcome"]),
             reason=str(data["reason"]),
-            moment=Moment(**data["moment"]),
+            moment=_moment(data["moment"]),
             value=_number(data.get("value")),
             limit=None if data.get("limit") is None else Limit(**data["limit"]),
             margin=_number(data.get("margin")),
@@ -115,8 +115,24 @@ class Verdict:
             interval=None if interval is None else (float(interval[0]), float(interval[1])),
             n=int(data.get("n", 0)),
             details=dict(data.get("details") or {}),
-            cost=None if data.get("cost") is None else Cost(**data["cost"]),
+            cost=_cost(data.get("cost")),
         )
+
+
+def _moment(data: Mapping[str, Any]) -> Moment:
+    loader = data.get("loader")
+    return Moment(
+        stage=str(data["stage"]),
+        epoch=int(data["epoch"]),
+        step=int(data["step"]),
+        loader=None if loader is None else str(loader),
+    )
+
+
+def _cost(data: Mapping[str, Any] | None) -> Cost | None:
+    return (
+        None if data is None else Cost(seconds=float(data["seconds"]), share_of_fit=_number(data.get("share_of_fit")))
+    )
 
 
 def _number(value: Any) -> float | None:

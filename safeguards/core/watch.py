@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
-from torch.utils._pytree import tree_flatten
+from torch.utils._pytree import tree_flatten_with_path
 
 from safeguards.core.batch import BatchFields, rows_of, select
-from safeguards.core.errors import FieldError, RankError
+from safeguards.core.errors import FieldError, NotApplicable, RankError
 from safeguards.core.identity import Places, mix
 from safeguards.core.judging import Entry, judge
 from safeguards.core.predictions import Capture, StepOutputs, as_logits, forward
@@ -43,10 +43,12 @@ class Desk:
 
 def loaders_of(loaders: Any) -> list[tuple[str | None, Any]]:
     """The loaders of a stage by name: keys of a dict, positions of a list, None for the only one."""
-    if isinstance(loaders, Mapping) and len(loaders) > 1:
-        return [(str(name), loader) for name, loader in loaders.items()]
-    flat = [loader for loader in tree_flatten(loaders)[0] if loader is not None]
-    return [(None if len(flat) == 1 else str(i), loader) for i, loader in enumerate(flat)]
+    flat = [(path, loader) for path, loader in tree_flatten_with_path(loaders)[0] if loader is not None]
+    return [(None if len(flat) == 1 else ".".join(map(_step_name, path)), loader) for path, loader in flat]
+
+
+def _step_name(step: Any) -> str:
+    return str(step.key if hasattr(step, "key") else step.idx)
 
 
 class Watch:
@@ -80,6 +82,15 @@ class Watch:
                 for s in safeguards
             ]
             self.desks.append(Desk(loader=entries[0].scene.loader, places=places, entries=entries))
+        if (mode := _mode(self.trainer)) != "sequential":
+            self._refuse(
+                f"the loaders are combined as {mode!r}: rows can be told apart only where they come one by one"
+            )
+
+    def _refuse(self, why: str) -> None:
+        for desk in self.desks:
+            for entry in desk.entries:
+                entry.error = NotApplicable(why)
 
     def over_nothing(self, safeguards: Sequence[Safeguard]) -> None:
         """Take up a moment without rows, such as the end of a training epoch."""
@@ -135,6 +146,9 @@ class Watch:
 
     def after_step(self, outputs: Any, batch: Any, loader: int) -> None:
         """Show one batch to every safeguard."""
+        if loader >= len(self.desks):
+            self._refuse(f"the trainer named loader {loader} of {len(self.desks)}")
+            return
         desk = self.desks[loader]
         captures, self._captures = self._captures, {}
         for capture in captures.values():
@@ -193,13 +207,18 @@ class Watch:
         )
 
     def _read(self, entry: Entry, desk: Desk, batch: Any, n: int, source: StepOutputs) -> Rows:
-        assert entry.safeguard.fields is not None  # noqa: S101 - our own invariant
+        fields = entry.safeguard.fields
+        assert fields is not None  # noqa: S101 - our own invariant
         positions, copies = desk.places.slice(desk.arrived, n)
-        if positions is not None and len(positions) != n:
-            raise FieldError(f"the loader gave more rows than its sampler holds ({desk.arrived + n})")
+        expected = desk.places.expected(desk.arrived)
+        if expected is not None and n != expected:
+            raise FieldError(
+                f"a batch has {n} rows where its sampler drew {expected}: which row is which cannot be told; "
+                "a collate function must neither drop nor add rows"
+            )
         rows = read_rows(
             batch,
-            entry.safeguard.fields,
+            fields if entry.safeguard.reads_groups else replace(fields, groups={}),
             arrived=desk.arrived,
             positions=positions,
             size=desk.places.size,
@@ -242,6 +261,12 @@ def is_partitioned(trainer: Trainer, module: LightningModule) -> bool:
     """Whether weights are spread over the ranks (ZeRO-3, FSDP), so that a forward is a collective."""
     zero3 = any(hasattr(parameter, "ds_id") for parameter in module.parameters())
     return zero3 or "FSDP" in type(trainer.strategy).__name__
+
+
+def _mode(trainer: Trainer) -> str:
+    """How Lightning goes through several loaders."""
+    combined = getattr(getattr(trainer, "_evaluation_loop", None), "_combined_loader", None)
+    return str(getattr(combined, "_mode", "sequential"))
 
 
 def _identified(safeguard: Safeguard, places: Places) -> bool:

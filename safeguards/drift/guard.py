@@ -58,6 +58,7 @@ class DriftReport(Safeguard):
 
     topic = "drift"
     measures = ("drifted_share",)
+    reads_groups = False
 
     def __init__(
         self,

@@ -40,7 +40,7 @@ def training_rows(
     cannot be read by place, or the model not be asked.
     """
     loader = training_loader(scene.trainer, scene.module)
-    places = drawn_from(loader)
+    places = drawn_from(loader, scene.trainer)
     chosen = sorted(int(places[i]) for i in choose(len(places), k, seed))
     mine = chosen[scene.ranks.rank :: scene.ranks.world]
     found: list[Tensor] = []

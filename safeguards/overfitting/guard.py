@@ -49,6 +49,7 @@ class OverfittingGuard(Safeguard):
 
     topic = "overfitting"
     measures = ("generalization_gap",)
+    reads_groups = False
 
     def __init__(
         self,

@@ -112,7 +112,7 @@ class MeasuredGap:
         ranks = scene.ranks
         try:
             loader = training_loader(scene.trainer, scene.module)
-            places = drawn_from(loader)
+            places = drawn_from(loader, scene.trainer)
         except NotApplicable as error:
             raise NotApplicable(f"{error}; or judge what was logged: {INSTEAD}") from error
         if len(set(ranks.gather(len(places)))) > 1:

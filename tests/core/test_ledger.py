@@ -1,5 +1,6 @@
 """One line per verdict, whatever happened to the last one."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from safeguards.core.verdict import Moment, Outcome, Verdict
 
 def verdict(step: int) -> Verdict:
     moment = Moment(stage="validate", epoch=0, step=step)
-    return Verdict(safeguard="a", measure="m", outcome=Outcome.PASS, reason="line\nbreak", moment=moment)
+    return Verdict(safeguard="a", measure="m", outcome=Outcome.PASS, reason="line\nbreak", moment=moment, value=0.5)
 
 
 def test_appends_and_reads(tmp_path: Path) -> None:
@@ -45,6 +46,26 @@ def test_foreign_lines_are_skipped_and_reported(tmp_path: Path, line: str) -> No
     Ledger(path).append([verdict(1)])
     verdicts, problems = read(path)
     assert verdicts == [verdict(1)]
+    assert len(problems) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"value": "nan"},
+        {"value": None},
+        {"value": 9.0, "limit": {"at_most": 0.2, "at_least": None, "warn_within": 0.0}},
+        {"n": 10**400, "value": 10**400},
+        {"cost": {"seconds": None}},
+        {"cost": {"seconds": "x"}},
+        {"moment": {"stage": ["a"], "epoch": {}, "step": 0}},
+    ],
+)
+def test_lines_that_contradict_themselves_are_no_verdicts(tmp_path: Path, change: dict[str, object]) -> None:
+    path = tmp_path / "verdicts.jsonl"
+    path.write_text(json.dumps({**verdict(1).to_dict(), **change}) + "\n")
+    verdicts, problems = read(path)
+    assert verdicts == []
     assert len(problems) == 1
 
 
