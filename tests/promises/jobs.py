@@ -119,8 +119,10 @@ def _feed(found: Any, value: Any) -> None:
     elif isinstance(value, (list, tuple)):
         for item in value:
             _feed(found, item)
-    elif isinstance(value, (str, int, float, bool, type(None))):
+    elif isinstance(value, (str, int, float, bool, type(None), torch.dtype)):
         found.update(repr(value).encode())
+    elif hasattr(value, "__dict__"):
+        _feed(found, [type(value).__name__, vars(value)])
     else:
         raise TypeError(f"no digest of a {type(value).__name__}")
 
