@@ -151,7 +151,7 @@ def judged(strategy: str) -> list[dict[str, Any]]:
     """The verdicts on untrained, seeded weights, without what only the clock knows."""
     pl.seed_everything(11, verbose=False)
     with tempfile.TemporaryDirectory() as root:
-        job = trainer(root, *four(), strategy=strategy, devices=WORLD, max_epochs=1, limit_train_batches=1)
+        job = trainer(root, *four(), strategy=strategy, devices=WORLD, max_epochs=1)
         module = Net(0.3)
         frozen = DataLoader(rows(96, seed=3), batch_size=8)
         module.configure_optimizers = lambda: torch.optim.SGD(module.parameters(), lr=0.0)
