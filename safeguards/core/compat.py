@@ -1,7 +1,7 @@
 """One callback base for both namespaces of Lightning.
 
 Callbacks of `pytorch_lightning` and `lightning.pytorch` run in each other's trainers, so whichever is loaded already is
-enough; a class of both is made only when both are loaded, because importing the second costs seconds.
+enough; a class of both is made only when both are loaded, so that nobody imports a package that he does not use.
 """
 
 from __future__ import annotations
