@@ -11,19 +11,12 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import safeguards.deepspeed  # noqa: F401 - registers the strategies
-from safeguards import (
-    AdversarialEvaluation,
-    BatchFields,
-    DriftReport,
-    FairnessCheck,
-    Limit,
-    OverfittingGuard,
-    ThreatModel,
-    verdicts,
-)
+from safeguards import BatchFields, Limit, verdicts
+from tests.helpers.four import LIMITS, four
+from tests.helpers.toys import trainer
 
 WORLD = int(os.environ.get("WORLD_SIZE", "1"))
-COLUMNS = ["a", "b", "c", "d"]
+WIDE = {measure: Limit(at_least=0.0) if measure == "robust_accuracy" else Limit(at_most=1.0) for measure in LIMITS}
 
 
 class Classifier(pl.LightningModule):
@@ -50,35 +43,10 @@ def loader(rows: int, seed: int) -> DataLoader:
     return DataLoader(TensorDataset(x, (x.sum(1) > 0).long(), (x[:, 0] > 0).long()), batch_size=16)
 
 
-def four() -> list[Any]:
-    fields = BatchFields(inputs=0, target=1, groups={"side": 2})
-    threat = ThreatModel(norm="inf", eps=0.1)
-    return [
-        OverfittingGuard(fields=fields, limits={"generalization_gap": Limit(at_most=1.0)}),
-        FairnessCheck(fields=fields, limits={"demographic_parity_difference": Limit(at_most=1.0)}),
-        AdversarialEvaluation(fields=fields, threat=threat, limits={"robust_accuracy": Limit(at_least=0.0)}),
-        DriftReport(
-            reference="train",
-            fields=fields,
-            columns=COLUMNS,
-            report=False,
-            limits={"drifted_share": Limit(at_most=1.0)},
-        ),
-    ]
-
-
 def fit(accelerator: str, strategy: str) -> dict[str, list[Any]]:
     """What each safeguard said last: outcome, value, number of rows and reason."""
-    trainer = pl.Trainer(
-        accelerator=accelerator,
-        devices=WORLD,
-        strategy=strategy,
-        max_epochs=2,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        callbacks=four(),
-    )
-    trainer.fit(Classifier(), loader(128, 1), loader(57, 2))
-    return {said.safeguard: [said.outcome.value, said.value, said.n, said.reason] for said in verdicts(trainer)}
+    fields = BatchFields(inputs=0, target=1, groups={"side": 2})
+    watching = four(WIDE, own={"drift": {"columns": [*"abcd"]}}, fields=fields)
+    job = trainer(".", *watching, accelerator=accelerator, devices=WORLD, strategy=strategy)
+    job.fit(Classifier(), loader(128, 1), loader(57, 2))
+    return {said.safeguard: [said.outcome.value, said.value, said.n, said.reason] for said in verdicts(job)}

@@ -15,17 +15,9 @@ from torch import nn
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
 import safeguards.deepspeed  # noqa: F401 - registers the strategies
-from safeguards import (
-    AdversarialEvaluation,
-    BatchFields,
-    DriftReport,
-    FairnessCheck,
-    Limit,
-    OverfittingGuard,
-    ThreatModel,
-    verdicts,
-)
+from safeguards import BatchFields, ThreatModel, verdicts
 from safeguards.deepspeed.weights import full_state_dict
+from tests.helpers.four import four
 from tests.helpers.toys import rows, trainer
 
 WORLD = int(os.environ.get("WORLD_SIZE", "1"))
@@ -124,24 +116,7 @@ STYLES: dict[str, tuple[type[pl.LightningModule], BatchFields, dict[str, Any]]] 
     "no forward": (NoForward, BESIDE, {"predict": lambda module, x: module.network(x)}),
     "manual": (Manual, BESIDE, {}),
 }
-
-
-def four(fields: BatchFields, options: dict[str, Any]) -> list[Any]:
-    return [
-        OverfittingGuard(fields=fields, limits={"generalization_gap": Limit(at_most=0.5)}, **options),
-        FairnessCheck(fields=fields, limits={"demographic_parity_difference": Limit(at_most=0.1)}, **options),
-        AdversarialEvaluation(
-            fields=fields,
-            attack="fgsm",
-            threat=ThreatModel(eps=EPS),
-            eps_curve=[1.0],
-            limits={"robust_accuracy": Limit(at_least=0.5)},
-            **options,
-        ),
-        DriftReport(
-            reference="train", fields=fields, report=False, limits={"drifted_share": Limit(at_most=0.5)}, **options
-        ),
-    ]
+FGSM = {"attack": "fgsm", "threat": ThreatModel(eps=EPS), "eps_curve": [1.0]}
 
 
 def judged(strategy: str, style: str) -> dict[str, Any]:
@@ -152,7 +127,8 @@ def judged(strategy: str, style: str) -> dict[str, Any]:
     wrap = Records if style == "dicts" else lambda data: data
     module = kind()
     with tempfile.TemporaryDirectory() as root:
-        job = trainer(root, *four(fields, options), strategy=strategy, devices=WORLD, max_epochs=1)
+        watching = four(own={"adversarial": FGSM}, fields=fields, **options)
+        job = trainer(root, *watching, strategy=strategy, devices=WORLD, max_epochs=1)
         job.fit(module, DataLoader(wrap(training), batch_size=8), DataLoader(wrap(validation), batch_size=8))
     models = Spread([copy_of(kind, state) for state in gathered(full_state_dict(module))], options.get("predict"))
     found = {verdict.measure: verdict for verdict in verdicts(job)}

@@ -15,23 +15,16 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 import safeguards.deepspeed  # noqa: F401 - registers the strategies
-from safeguards import (
-    AdversarialEvaluation,
-    BatchFields,
-    DriftReport,
-    FairnessCheck,
-    Limit,
-    OverfittingGuard,
-    ThreatModel,
-    verdicts,
-)
+from safeguards import BatchFields, verdicts
 from safeguards.deepspeed.weights import full_state_dict
+from tests.helpers.four import four
 from tests.helpers.toys import rows, trainer
 
 WORLD = int(os.environ.get("WORLD_SIZE", "1"))
 N = 57
 SEX = ["f" if i % 3 else "m" for i in range(N)]
 BESIDE = BatchFields(inputs=0, target=1, groups={"sex": SEX})
+SMALL = {"overfitting": {"samples": 32}, "fairness": {"min_support": 1}, "adversarial": {"samples": 16, "steps": 3}}
 
 
 class Net(pl.LightningModule):
@@ -62,22 +55,6 @@ class Net(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         return torch.optim.AdamW(self.parameters(), lr=0.01)
-
-
-def four() -> list[Any]:
-    """All four safeguards, judging in every validation."""
-    return [
-        OverfittingGuard(fields=BESIDE, limits={"generalization_gap": Limit(at_most=0.5)}, samples=32),
-        FairnessCheck(fields=BESIDE, limits={"demographic_parity_difference": Limit(at_most=0.1)}, min_support=1),
-        AdversarialEvaluation(
-            fields=BESIDE,
-            threat=ThreatModel(eps=0.1),
-            samples=16,
-            steps=3,
-            limits={"robust_accuracy": Limit(at_least=0.5)},
-        ),
-        DriftReport(reference="train", fields=BESIDE, report=False, limits={"drifted_share": Limit(at_most=0.5)}),
-    ]
 
 
 def fit(strategy: str, root: str, callbacks: list[Any], *, dropout: float = 0.0, **options: Any) -> tuple[Any, Net]:
@@ -134,7 +111,7 @@ def grid(strategy: str) -> list[dict[str, Any]]:
         options: dict[str, Any] = {"accumulate_grad_batches": accumulate, "val_check_interval": interval}
         with tempfile.TemporaryDirectory() as root:
             bare = fingerprint(*fit(strategy, root, [], dropout=dropout, **options))
-            job, module = fit(strategy, root, four(), dropout=dropout, **options)
+            job, module = fit(strategy, root, four(own=SMALL, fields=BESIDE), dropout=dropout, **options)
             watched = fingerprint(job, module)
         cases.append(
             {
@@ -151,7 +128,7 @@ def judged(strategy: str) -> list[dict[str, Any]]:
     """The verdicts on untrained, seeded weights, without what only the clock knows."""
     pl.seed_everything(11, verbose=False)
     with tempfile.TemporaryDirectory() as root:
-        job = trainer(root, *four(), strategy=strategy, devices=WORLD, max_epochs=1)
+        job = trainer(root, *four(own=SMALL, fields=BESIDE), strategy=strategy, devices=WORLD, max_epochs=1)
         module = Net(0.3)
         frozen = DataLoader(rows(96, seed=3), batch_size=8)
         module.configure_optimizers = lambda: torch.optim.SGD(module.parameters(), lr=0.0)
