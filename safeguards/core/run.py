@@ -21,6 +21,7 @@ from safeguards.core.ledger import Ledger
 from safeguards.core.names import encode
 from safeguards.core.ranks import Ranks, describe
 from safeguards.core.safeguard import Safeguard
+from safeguards.core.stopping import Stop
 from safeguards.core.verdict import Moment, Outcome, Verdict
 from safeguards.core.watch import Watch
 
@@ -55,7 +56,7 @@ class Run:
         self._started: float | None = None
         self._told = 0
         self._open = False
-        self._minima: tuple[Any, Any] | None = None
+        self._stop = Stop()
         self._ledger_lost = False
 
     @classmethod
@@ -218,16 +219,8 @@ class Run:
         if strength == STRENGTH["raise"]:
             raise LimitViolated(failed)
         if strength == STRENGTH["stop"] and trainer.state.fn == "fit":
-            self._stop(trainer)
-
-    def _stop(self, trainer: Trainer) -> None:
-        """End at the next step. Lightning heeds ``should_stop`` only once its minima are met, so they are lifted."""
-        loop = trainer.fit_loop
-        if self._minima is None:
-            self._minima = (loop.min_epochs, loop.epoch_loop.min_steps)
-        loop.min_epochs, loop.epoch_loop.min_steps = 0, None
-        trainer.should_stop = True
-        self.ended = "stopped_for_safety"
+            self._stop.at_next_step(trainer)
+            self.ended = "stopped_for_safety"
 
     def end_of_training(self, trainer: Trainer, module: LightningModule) -> None:
         """All ranks, while weights and processes are still there: second opinions, last work, and who never judged."""
@@ -238,13 +231,7 @@ class Run:
                 self._keep(ending.last_work(safeguard, trainer, module, moment, self.ranks))
             safeguard.meter.settle(self.elapsed(), self.ranks)
         self._keep(ending.silence(self.safeguards, self.verdicts[self._told :], moment, ending.why_silent(trainer)))
-        self._restore_minima(trainer)
-
-    def _restore_minima(self, trainer: Trainer) -> None:
-        if self._minima is not None:
-            loop = trainer.fit_loop
-            loop.min_epochs, loop.epoch_loop.min_steps = self._minima
-            self._minima = None
+        self._stop.restore(trainer)
 
     def broken_off(self, trainer: Trainer, exception: BaseException) -> None:
         """The job ends with an exception: no rank may wait for another any more."""
@@ -253,7 +240,7 @@ class Run:
         moment = Moment(stage="exception", epoch=trainer.current_epoch, step=trainer.global_step)
         why = f"the job ended with {describe(exception)} before the first judgement"
         self._keep(ending.silence(self.safeguards, self.verdicts[self._told :], moment, why))
-        self._restore_minima(trainer)
+        self._stop.restore(trainer)
         self.close(trainer)
 
     def close(self, trainer: Trainer) -> None:
