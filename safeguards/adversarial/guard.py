@@ -12,12 +12,12 @@ import torch
 from safeguards.adversarial.art_engine import ArtPlan
 from safeguards.adversarial.effort import Effort
 from safeguards.adversarial.judging import Asked, judged
-from safeguards.adversarial.measures import alpha_of_look
 from safeguards.adversarial.plan import ATTACKS, WHOLE_RANGE, Plan, whole_range_unreachable
 from safeguards.adversarial.replica import copy_bytes
 from safeguards.adversarial.sample import Chosen, Item, offer, settle
 from safeguards.adversarial.threat import ThreatModel
 from safeguards.core.errors import ConfigurationError
+from safeguards.core.intervals import alpha_of_look
 from safeguards.core.rows import Sample
 from safeguards.core.safeguard import Safeguard, SafeguardOptions
 from safeguards.core.verdict import Measurement

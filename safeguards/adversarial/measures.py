@@ -8,7 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Share", "alpha_of_look", "carried"]
+from safeguards.core.intervals import clopper_pearson
+
+__all__ = ["Share", "carried"]
 
 Flags = npt.NDArray[np.bool_]
 
@@ -33,21 +35,12 @@ class Share:
         return self.hits / self.n if self.n else math.nan
 
     def interval(self, alpha: float) -> tuple[float, float]:
-        """Exact two-sided bounds, ``alpha / 2`` on each side (Clopper and Pearson, Biometrika 26, 1934)."""
-        from scipy.special import betainccinv, betaincinv
-
-        k, n = self.hits, self.n
-        low = float(betaincinv(k, n - k + 1, alpha / 2)) if k else 0.0
-        high = float(betainccinv(k + 1, n - k, alpha / 2)) if k < n else 1.0
-        return low, high
+        """Exact two-sided bounds, ``alpha / 2`` on each side (Clopper and Pearson)."""
+        low, high = clopper_pearson(self.hits, self.n, alpha)
+        return float(low), float(high)
 
     def __str__(self) -> str:
         return f"{self.value:.4g} ({self.hits} of {self.n})"
-
-
-def alpha_of_look(alpha: float, look: int) -> float:
-    """What look ``look`` (from 1) may spend: ``alpha * 6 / (pi^2 look^2)``, over all looks together ``alpha``."""
-    return alpha * 6 / (math.pi * look) ** 2
 
 
 def carried(right_kn: Flags) -> Flags:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from safeguards.fairness.intervals import Floats, alpha_of_look, clopper_pearson
+from safeguards.core.intervals import Floats, alpha_of_look, clopper_pearson
 from safeguards.fairness.measures import MEASURES, RATES, Definition, Rate
 from safeguards.fairness.table import GroupTable
 

@@ -14,6 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from safeguards.core.intervals import Floats
+
 __all__ = [
     "MEASURES",
     "RATES",
@@ -31,7 +33,6 @@ __all__ = [
 ]
 
 Counts = npt.NDArray[np.int64]
-Floats = npt.NDArray[np.float64]
 
 
 class Rate(NamedTuple):

@@ -14,11 +14,12 @@ from torch.utils.data import DataLoader
 
 from safeguards.core.batch import BatchFields
 from safeguards.core.errors import ConfigurationError, NotApplicable
+from safeguards.core.intervals import alpha_of_look
 from safeguards.core.predictions import Capture, StepOutputs
 from safeguards.core.rows import Rows, Sample, read_rows
 from safeguards.core.training_rows import choose, drawn_from, generators_kept, read_batch, training_loader
 from safeguards.core.verdict import Measurement
-from safeguards.overfitting.measures import alpha_of_look, classification_losses, generalization_gap
+from safeguards.overfitting.measures import classification_losses, generalization_gap
 
 INSTEAD = "OverfittingGuard(train=, validation=)"
 

@@ -19,7 +19,7 @@ from torch.nn import functional
 
 from safeguards.core.verdict import Measurement
 
-__all__ = ["alpha_of_look", "classification_losses", "gap_of_metrics", "generalization_gap", "welch_interval"]
+__all__ = ["classification_losses", "gap_of_metrics", "generalization_gap", "welch_interval"]
 
 FEWEST_ROWS = 30
 
@@ -49,14 +49,6 @@ def _refuse(target: Tensor, low: int, high: int, rule: str) -> None:
     wrong = target[~((target >= low) & (target <= high))]
     if wrong.numel():
         raise ValueError(f"the target holds {wrong[0].item():g}, but {rule}; give loss= for anything else")
-
-
-def alpha_of_look(alpha: float, look: int) -> float:
-    """What look ``look`` (from 1) may spend of ``alpha``: over endless looks the parts sum to ``alpha``.
-
-    alpha * 6 / (pi^2 k^2), a union bound that needs no assumption on how the looks depend on each other.
-    """
-    return alpha * 6 / (math.pi**2 * look**2)
 
 
 def welch_interval(first: Sequence[float], second: Sequence[float], alpha: float) -> tuple[float, float]:

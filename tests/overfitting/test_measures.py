@@ -11,10 +11,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from safeguards.core.intervals import alpha_of_look
 from safeguards.core.limit import Limit, decide
 from safeguards.core.verdict import Outcome
 from safeguards.overfitting.measures import (
-    alpha_of_look,
     classification_losses,
     gap_of_metrics,
     generalization_gap,
@@ -128,12 +128,6 @@ def test_a_loss_that_is_no_number_is_the_models_fault_even_with_few_rows(bad: fl
     decision = decide(generalization_gap(**rows, alpha=0.05), Limit(at_most=100))
     assert decision.outcome is Outcome.FAIL
     assert "1 of 4 rows" in decision.reason
-
-
-def test_alpha_is_spent_over_the_looks_and_never_exceeded() -> None:
-    assert alpha_of_look(0.05, 1) == pytest.approx(0.05 * 6 / math.pi**2)
-    spent = sum(alpha_of_look(0.05, look) for look in range(1, 100_000))
-    assert 0.0499 < spent < 0.05
 
 
 def test_a_model_that_generalises_fails_in_at_most_alpha_of_the_fits() -> None:
