@@ -53,7 +53,6 @@ class AdversarialEvaluation(Safeguard):
     topic = "adversarial"
     measures = (MEASURE,)
     reads_outputs = False
-    reads_groups = False
 
     def __init__(
         self,

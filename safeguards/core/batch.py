@@ -60,7 +60,7 @@ class BatchFields:
         source, field_name = self.groups[name], f"groups[{name!r}]"
         if is_selector(source):
             return read_labels(select(batch, source, field_name), field_name)
-        column = np.asarray(_column_of(source, whose, field_name), dtype=object)
+        column = _column_of(source, whose, field_name)
         if size is not None and len(column) != size:
             raise FieldError(f"{field_name} has {len(column)} labels for a validation set of {size} rows")
         if positions is None:
@@ -68,7 +68,15 @@ class BatchFields:
                 f"{field_name} is a column beside the set, but the loader's rows have no known position: "
                 "use an unshuffled loader, or read the groups from the batch"
             )
-        return read_labels(column[positions.numpy()], field_name)
+        return read_labels(_at(column, positions), field_name)
+
+
+def _at(column: Any, positions: Tensor) -> Any:
+    if hasattr(column, "iloc"):
+        return column.iloc[positions.numpy()]
+    if isinstance(column, (Tensor, np.ndarray)):
+        return column[positions if isinstance(column, Tensor) else positions.numpy()]
+    return [column[place] for place in positions.tolist()]
 
 
 def _column_of(source: Any, whose: str, field_name: str) -> Any:

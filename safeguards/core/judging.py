@@ -15,6 +15,7 @@ import torch
 
 from safeguards.core.errors import NotApplicable, RankError
 from safeguards.core.limit import decide
+from safeguards.core.predictions import Unsaid
 from safeguards.core.ranks import describe
 from safeguards.core.rows import Rows
 from safeguards.core.safeguard import Safeguard
@@ -43,8 +44,7 @@ class Entry:
     cut: tuple[int, int] | None = None
     keep_below: int | None = None
     held: list[Rows] = field(default_factory=list)
-    single_logits: int = 0
-    outside_unit: bool = False
+    unsaid: Unsaid = field(default_factory=Unsaid)
 
 
 def judge(entry: Entry, fit_seconds: Callable[[], float]) -> list[Verdict]:
@@ -104,9 +104,9 @@ def _release(entry: Entry) -> None:
 
 def _doubt(entry: Entry) -> None:
     """Refuse single outputs that all lie in [0, 1] when nobody said what they are."""
-    ranks = entry.scene.ranks
-    rows, outside = ranks.sum(torch.tensor([entry.single_logits, int(entry.outside_unit)])).tolist()
-    if rows >= ENOUGH_TO_DOUBT and not outside:
+    unsaid = entry.unsaid
+    rows, outside = entry.scene.ranks.sum(torch.tensor([unsaid.rows, int(unsaid.outside)])).tolist()
+    if entry.safeguard.reads_outputs and rows >= ENOUGH_TO_DOUBT and not outside:
         raise NotApplicable(
             f'all {rows} single outputs lie in [0, 1]: say output="probabilities", or output="logits" if they are'
         )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from safeguards.core.rows import Rows
 
-__all__ = ["Capture", "Output", "Predictions", "as_logits", "forward"]
+__all__ = ["Capture", "Output", "Predictions", "StepOutputs", "Unsaid", "as_logits", "forward"]
 
 Output = Literal["logits", "probabilities", "log_probabilities"]
 TOLERANCE = 1e-4
@@ -135,6 +135,19 @@ class StepOutputs:
         if rows.n == 0:
             return torch.empty(0)
         return self._check(self._make(rows.inputs), rows.n)
+
+
+@dataclass
+class Unsaid:
+    """Single outputs of which nobody said what they are: how many rows, and whether any lies outside [0, 1]."""
+
+    rows: int = 0
+    outside: bool = False
+
+    def note(self, logits: Tensor) -> None:
+        """Take in outputs ``(N,)``."""
+        self.rows += len(logits)
+        self.outside |= bool(((logits < 0) | (logits > 1)).any())
 
 
 def as_logits(raw: Any, n: int, output: Output | None) -> Tensor:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["Rows", "Sample", "read_rows"]
 
 T = TypeVar("T")
+WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
 
 
 class Outputs(Protocol):
@@ -34,9 +35,8 @@ class Outputs(Protocol):
 class Rows:
     """The ``n`` real rows of one batch: padded copies are gone.
 
-    ``target`` is a tensor ``(N, ...)`` or None; ``groups`` has one plain label per row and attribute; ``ids`` are
-    int64 identities ``(N,)``, equal on any number of processes when ``identified``, else the order of arrival;
-    ``positions`` are places in the data set or None.
+    ``target`` is a tensor ``(N, ...)`` or None; ``ids`` are int64 identities ``(N,)``, equal on any number of processes
+    when ``identified``, else the order of arrival; ``positions`` are places in the data set or None.
     """
 
     batch: Any
@@ -46,8 +46,13 @@ class Rows:
     positions: Tensor | None
     inputs: Any
     target: Tensor | None
-    groups: dict[str, list[Any]]
+    label: Callable[[], dict[str, list[Any]]] = field(repr=False)
     predict: Outputs = field(repr=False)
+
+    @cached_property
+    def groups(self) -> dict[str, list[Any]]:
+        """One plain label per row and attribute, read when first asked for. Raises `FieldError`."""
+        return self.label()
 
     def logits(self) -> Tensor:
         """Checked outputs: ``(N, C)`` logits or ``(N,)`` single logits, float32, without gradient.
@@ -80,7 +85,7 @@ class Rows:
             positions=None if self.positions is None else self.positions[chosen],
             inputs=_on_device(self.inputs, chosen),
             target=None if self.target is None else _on_device(self.target, chosen),
-            groups={name: [labels[i] for i in chosen.tolist()] for name, labels in self.groups.items()},
+            label=lambda: {name: [labels[i] for i in chosen.tolist()] for name, labels in self.groups.items()},
             predict=_Chosen(self, chosen),
         )
 
@@ -116,14 +121,19 @@ def read_rows(
 
     ``whose`` says which column beside the set belongs to it: the loader's name where there are several, or the stage.
 
-    Raises `FieldError` when a field is missing or fields differ in their number of rows.
+    Raises `FieldError` when a field is missing or fields differ in their number of rows; for groups, when asked for.
     """
+
+    def label() -> dict[str, list[Any]]:
+        groups = fields.group_labels(batch, positions, size, whose)
+        _same_length(n, {f"groups[{name!r}]": labels for name, labels in groups.items()})
+        return groups
+
     inputs = ordinary(select(batch, fields.inputs, "inputs"))
     n = rows_of(inputs, "inputs")
     target = None if fields.target is None else _target(select(batch, fields.target, "target"))
-    groups = fields.group_labels(batch, positions, size, whose)
     ids, identified = _identities(batch, fields, n, arrived, positions)
-    _same_length(n, {"target": target, "row_id": ids, **{f"groups[{k!r}]": v for k, v in groups.items()}})
+    _same_length(n, {"target": target, "row_id": ids})
     return Rows(
         batch=batch,
         n=n,
@@ -132,7 +142,7 @@ def read_rows(
         positions=positions,
         inputs=inputs,
         target=target,
-        groups=groups,
+        label=label,
         predict=predict,
     )
 
@@ -151,10 +161,16 @@ def _as_tensor(value: Any) -> Tensor:
 
 def _identities(batch: Any, fields: BatchFields, n: int, arrived: int, positions: Tensor | None) -> tuple[Tensor, bool]:
     if fields.row_id is not None:
-        return hash_ids(read_labels(select(batch, fields.row_id, "row_id"), "row_id")), True
+        return _hashed(select(batch, fields.row_id, "row_id")), True
     if positions is not None:
         return positions, True
     return torch.arange(arrived, arrived + n), False
+
+
+def _hashed(row_id: Any) -> Tensor:
+    if isinstance(row_id, Tensor) and row_id.ndim == 1 and row_id.dtype in WHOLE:
+        return row_id.detach().cpu().long()
+    return hash_ids(read_labels(row_id, "row_id"))
 
 
 def _same_length(n: int, others: dict[str, Any]) -> None:
@@ -176,14 +192,17 @@ class Sample(Generic[T]):
     def offer(self, ids: Tensor, items: Sequence[T] | Tensor | Callable[[int], T]) -> None:
         """Local: consider rows of int64 identities ``(N,)``; ``items[i]`` or ``items(i)`` is copied if row i stays."""
         order = mix(ids, self.seed)
-        worst = self._kept[-1][0] if len(self._kept) >= self.k else None
-        chosen = range(len(order)) if worst is None else torch.nonzero(order <= worst).flatten().tolist()
-        for i in chosen:
+        for i in self._hopeful(order).tolist():
             item = items(i) if callable(items) and not isinstance(items, Tensor) else items[i]
             self._kept.append((int(order[i]), self._offered + i, int(ids[i]), copied(item)))
         self._offered += len(ids)
         self._kept.sort(key=lambda row: row[:2])
         del self._kept[self.k :]
+
+    def _hopeful(self, order: Tensor) -> Tensor:
+        """Of the rows offered together, those among their own first k that are no worse than the worst kept."""
+        first = torch.arange(len(order)) if len(order) <= self.k else order.sort(stable=True).indices[: self.k]
+        return first if len(self._kept) < self.k else first[order[first] <= self._kept[-1][0]]
 
     def settle(self, ranks: Ranks) -> list[tuple[int, T]]:
         """All ranks: this rank's part of the global sample, as (identity, item) in the order of hashes."""

@@ -62,8 +62,7 @@ class Safeguard(Callback):
     ``judges_at`` says whether it judges rows at the end of a validation, or metrics at the end of a training epoch.
     ``needs_identity`` is False for what does not count rows; ``thins_rows`` is True where ``max_share_of_fit`` is
     kept by observing fewer rows, chosen by hash, rather than by `Scene.rows_within_budget`. ``reads_outputs`` is False
-    where `observe` never asks rows for logits, so that none are made ahead when a forward takes all ranks together;
-    ``reads_groups`` is False where it never asks for groups, which then need not fit.
+    where `observe` never asks rows for logits, so that none are made ahead when a forward takes all ranks together.
     """
 
     topic: ClassVar[str]
@@ -72,7 +71,6 @@ class Safeguard(Callback):
     needs_identity = True
     thins_rows = False
     reads_outputs = True
-    reads_groups = True
 
     def __init__(
         self,

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
 from torch.utils._pytree import tree_flatten_with_path
 
-from safeguards.core.batch import BatchFields, rows_of, select
-from safeguards.core.errors import FieldError, NotApplicable, RankError
-from safeguards.core.identity import Places, mix
+from safeguards.core.errors import NotApplicable, RankError
+from safeguards.core.identity import Places
 from safeguards.core.judging import Entry, judge
-from safeguards.core.predictions import Capture, StepOutputs, as_logits, forward
+from safeguards.core.predictions import Capture, StepOutputs
 from safeguards.core.ranks import Ranks
-from safeguards.core.rows import Rows, read_rows
+from safeguards.core.reading import Desk, Reader, Step
+from safeguards.core.rows import Rows
 from safeguards.core.safeguard import Safeguard
 from safeguards.core.scene import Loader, Scene
 from safeguards.core.verdict import Moment, Verdict
@@ -27,18 +24,6 @@ if TYPE_CHECKING:
     from pytorch_lightning import LightningModule, Trainer
 
 __all__ = ["Watch", "loaders_of"]
-
-THINNING_SEED = 0x5AFE
-
-
-@dataclass
-class Desk:
-    """One loader of the stage, and how many of its rows this rank has seen."""
-
-    loader: Loader
-    places: Places
-    entries: list[Entry]
-    arrived: int = 0
 
 
 def loaders_of(loaders: Any) -> list[tuple[str | None, Any]]:
@@ -67,6 +52,7 @@ class Watch:
         self.trainer, self.module, self.ranks, self.stage = trainer, module, ranks, stage
         self.directory, self.fit_seconds = directory, fit_seconds
         self.partitioned = is_partitioned(trainer, module)
+        self._reader = Reader(trainer=trainer, module=module, ranks=ranks, stage=stage, partitioned=self.partitioned)
         self.desks: list[Desk] = []
         self.errors: dict[Safeguard, Exception] = {}
         self._captures: dict[str, Capture | Exception] = {}
@@ -81,7 +67,7 @@ class Watch:
                 self._entry(s, Loader(name=name, dataset=dataset, size=places.size, identified=_identified(s, places)))
                 for s in safeguards
             ]
-            self.desks.append(Desk(loader=entries[0].scene.loader, places=places, entries=entries))
+            self.desks.append(Desk(name=name, places=places, entries=entries))
         if (mode := _mode(self.trainer)) != "sequential":
             self._refuse(
                 f"the loaders are combined as {mode!r}: rows can be told apart only where they come one by one"
@@ -95,7 +81,7 @@ class Watch:
     def over_nothing(self, safeguards: Sequence[Safeguard]) -> None:
         """Take up a moment without rows, such as the end of a training epoch."""
         entries = [self._entry(safeguard, Loader()) for safeguard in safeguards]
-        self.desks.append(Desk(loader=Loader(), places=Places(rows=None, copies=None, size=None), entries=entries))
+        self.desks.append(Desk(name=None, places=Places(rows=None, copies=None, size=None), entries=entries))
 
     def _entry(self, safeguard: Safeguard, loader: Loader) -> Entry:
         moment = Moment(
@@ -154,89 +140,21 @@ class Watch:
         for capture in captures.values():
             if isinstance(capture, Capture):
                 capture.close()
-        arrived = 0
+        step = Step(batch=batch, outputs=outputs, captures=captures)
         with self._trace.hidden():
             for entry in desk.entries:
                 with entry.safeguard.meter.running():
-                    arrived = max(arrived, self._show(entry, desk, outputs, batch, captures))
-        desk.arrived += arrived
+                    self._show(entry, desk, step)
+        desk.arrived += step.rows
 
-    def _show(self, entry: Entry, desk: Desk, outputs: Any, batch: Any, captures: Mapping[str, Any]) -> int:
+    def _show(self, entry: Entry, desk: Desk, step: Step) -> None:
         fields = entry.safeguard.fields
         if fields is None or isinstance(entry.error, RankError):
-            return 0
-        n = 0
+            return
         try:
-            n = self._rows_in(batch, fields)
-            source = self._source(entry, outputs, captures, n)
-            if self.partitioned and source.own_forward:
-                rows = self._read_in_step(entry, desk, batch, n, source)
-            else:
-                rows = self._read(entry, desk, batch, n, source)
-            self._observe(entry, rows, source)
+            self._observe(entry, *self._reader.read(entry, desk, step, fields))
         except Exception as error:
             entry.error = entry.error or error
-        return n
-
-    def _rows_in(self, batch: Any, fields: BatchFields) -> int:
-        def count() -> int:
-            return rows_of(select(batch, fields.inputs, "inputs"), "inputs")
-
-        return self.ranks.together(count) if self.partitioned else count()
-
-    def _source(self, entry: Entry, outputs: Any, captures: Mapping[str, Any], n: int) -> StepOutputs:
-        how = entry.safeguard.how
-        capture = captures.get(how.outputs_of) if how.outputs_of is not None else None
-        if isinstance(capture, Exception):
-            raise capture
-
-        def check(raw: Any, rows: int) -> Tensor:
-            logits = as_logits(raw, rows, how.output)
-            if logits.ndim == 1 and how.output is None:
-                entry.single_logits += len(logits)
-                entry.outside_unit |= bool(((logits < 0) | (logits > 1)).any())
-            return logits
-
-        return StepOutputs(
-            step=outputs,
-            capture=capture,
-            batch_rows=n,
-            make=lambda inputs: forward(self.trainer, self.module, inputs, how),
-            check=check,
-            lockstep=self.partitioned,
-        )
-
-    def _read(self, entry: Entry, desk: Desk, batch: Any, n: int, source: StepOutputs) -> Rows:
-        fields = entry.safeguard.fields
-        assert fields is not None  # noqa: S101 - our own invariant
-        positions, copies = desk.places.slice(desk.arrived, n)
-        expected = desk.places.expected(desk.arrived)
-        if expected is not None and n != expected:
-            raise FieldError(
-                f"a batch has {n} rows where its sampler drew {expected}: which row is which cannot be told; "
-                "a collate function must neither drop nor add rows"
-            )
-        rows = read_rows(
-            batch,
-            fields if entry.safeguard.reads_groups else replace(fields, groups={}),
-            arrived=desk.arrived,
-            positions=positions,
-            size=desk.places.size,
-            predict=source,
-            whose=self.stage if desk.loader.name is None else desk.loader.name,
-        )
-        keep = ~copies
-        if entry.keep_below is not None:
-            keep &= mix(rows.ids, THINNING_SEED) <= entry.keep_below
-        return rows.only(keep)
-
-    def _read_in_step(self, entry: Entry, desk: Desk, batch: Any, n: int, source: StepOutputs) -> Rows:
-        """A forward takes all ranks: it is made here, agreed on, before anything of the safeguard's own can fail."""
-        rows = self.ranks.together(lambda: self._read(entry, desk, batch, n, source))
-        if entry.safeguard.reads_outputs:
-            with suppress(Exception):
-                rows.logits()
-        return rows
 
     def _observe(self, entry: Entry, rows: Rows, source: StepOutputs) -> None:
         if rows.n == 0:

@@ -58,7 +58,6 @@ class DriftReport(Safeguard):
 
     topic = "drift"
     measures = ("drifted_share",)
-    reads_groups = False
 
     def __init__(
         self,

@@ -49,7 +49,6 @@ class OverfittingGuard(Safeguard):
 
     topic = "overfitting"
     measures = ("generalization_gap",)
-    reads_groups = False
 
     def __init__(
         self,

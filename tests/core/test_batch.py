@@ -60,11 +60,23 @@ def test_missing_field_names_field_type_and_keys(batch: object, selector: object
 
 @pytest.mark.parametrize(
     "column",
-    [["a", "b", "c"], np.array(["a", "b", "c"]), pd.Series(["a", "b", "c"], index=[9, 8, 7]), ("a", "b", "c")],
+    [
+        ["a", "b", "c"],
+        ("a", "b", "c"),
+        np.array(["a", "b", "c"]),
+        pd.Series(["a", "b", "c"], index=[9, 8, 7]),
+        pd.Series(["a", "b", "c"], index=[2, 1, 0], dtype="category"),
+        pd.DataFrame({"sex": ["a", "b", "c"]}),
+    ],
 )
 def test_column_beside_the_set_is_looked_up_by_position(column: object) -> None:
     fields = BatchFields(inputs=0, groups={"sex": column})
     assert fields.group_labels((X, Y), torch.tensor([2, 0]), 3) == {"sex": ["c", "a"]}
+
+
+def test_column_of_numbers_is_looked_up_by_position() -> None:
+    fields = BatchFields(inputs=0, groups={"age": torch.tensor([30, 40, 50]), "sex": np.array([0, 1, 1])})
+    assert fields.group_labels((X, Y), torch.tensor([2, 0]), 3) == {"age": [50, 30], "sex": [1, 0]}
 
 
 def test_column_of_another_length_is_refused() -> None:

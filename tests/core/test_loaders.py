@@ -147,11 +147,14 @@ def test_inputs_keep_their_class(tmp_path: Path) -> None:
 
 def test_groups_are_read_only_where_they_are_asked_for(tmp_path: Path) -> None:
     class Blind(Accuracy):
-        reads_groups = False
+        def observe(self, seen: Any, rows: Any, scene: Any) -> None:
+            seen["counts"] += rows.n
 
     fields = BatchFields(inputs=0, target=1, groups={"sex": 7})
     assert verdicts(validated(tmp_path, loader(), Blind(fields=fields)))[0].outcome is Outcome.PASS
-    assert verdicts(validated(tmp_path, loader(), Accuracy(fields=fields)))[0].outcome is Outcome.ERROR
+    asked = verdicts(validated(tmp_path, loader(), Accuracy(fields=fields)))[0]
+    assert asked.outcome is Outcome.ERROR
+    assert "groups['sex']=7 is not in the batch" in asked.reason
 
 
 def test_two_that_look_at_different_groups_share_a_trainer(tmp_path: Path) -> None:

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from safeguards import Outcome, verdicts
-from tests.helpers.toys import Accuracy, Net, expected_accuracy, loader, rows, trainer
+from safeguards import BatchFields, Outcome, verdicts
+from tests.helpers.toys import PAIR, Accuracy, Net, expected_accuracy, loader, rows, trainer
 
 
 def fit(root: Path, guard: Accuracy, module: Net, **options: Any) -> Any:
@@ -46,6 +46,18 @@ def test_no_second_forward_when_the_step_has_the_outputs(
     module = kind()
     job = fit(tmp_path, Accuracy(**options), module, num_sanity_val_steps=0)
     assert verdicts(job)[0].value == expected_accuracy(module, rows())
+    assert module.count - 1 == forwards
+
+
+@pytest.mark.parametrize(
+    ("other", "forwards"),
+    [({"fields": PAIR}, 8), ({"fields": BatchFields(inputs=0, target=1)}, 12), ({"output": "logits"}, 12)],
+)
+def test_safeguards_that_ask_alike_share_one_forward(tmp_path: Path, other: dict[str, Any], forwards: int) -> None:
+    module = Forwards()
+    job = trainer(tmp_path, Accuracy(), Accuracy(name="other", **other), max_epochs=1, num_sanity_val_steps=0)
+    job.fit(module, loader(64), loader())
+    assert [v.value for v in verdicts(job)] == [expected_accuracy(module, rows())] * 2
     assert module.count - 1 == forwards
 
 
@@ -95,6 +107,18 @@ def test_probabilities_that_nobody_named_are_doubted(tmp_path: Path, output: Any
         assert 'all 57 single outputs lie in [0, 1]: say output="probabilities"' in verdict.reason
     else:
         assert (verdict.value == 1.0) == (output == "logits")
+
+
+def test_one_that_never_asks_for_outputs_is_not_doubted_for_them(tmp_path: Path) -> None:
+    class Blind(Selected):
+        reads_outputs = False
+
+        def observe(self, seen: dict[str, Any], rows: Any, scene: Any) -> None:
+            seen["counts"] += rows.n
+
+    job = trainer(tmp_path, Blind(), Selected(), max_epochs=1)
+    job.fit(Sigmoid(), loader(64), loader())
+    assert [v.outcome for v in verdicts(job)] == [Outcome.PASS, Outcome.ERROR]
 
 
 def test_unknown_submodule_is_an_error_with_the_nearest(tmp_path: Path) -> None:

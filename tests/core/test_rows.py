@@ -65,7 +65,7 @@ def test_target_of_one_column_is_flat() -> None:
 
 def test_fields_of_different_length_are_refused() -> None:
     with pytest.raises(FieldError, match=r"groups\['sex'\] has 3 rows, inputs have 4"):
-        rows(batch={"sex": ["m", "f", "f"]})
+        assert rows(batch={"sex": ["m", "f", "f"]}).groups
 
 
 @pytest.mark.parametrize("covers_batch", [True, False])

@@ -37,7 +37,7 @@ def rows(groups, target, logits):
         positions=None,
         inputs=None,
         target=torch.as_tensor(target),
-        groups=groups,
+        label=lambda: groups,
         predict=lambda _: torch.as_tensor(logits),
     )
 

@@ -1,0 +1,132 @@
+"""One step of the loop as safeguards read it: what they ask for in the same way is read, and forwarded, once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from torch import Tensor
+
+from safeguards.core.batch import BatchFields, rows_of, select
+from safeguards.core.errors import FieldError
+from safeguards.core.identity import Places, mix
+from safeguards.core.predictions import Capture, StepOutputs, Unsaid, as_logits, forward
+from safeguards.core.ranks import Ranks
+from safeguards.core.rows import Rows, read_rows
+
+if TYPE_CHECKING:
+    from pytorch_lightning import LightningModule, Trainer
+
+    from safeguards.core.judging import Entry
+
+__all__ = ["Desk", "Reader", "Step"]
+
+T = TypeVar("T")
+THINNING_SEED = 0x5AFE
+
+
+@dataclass
+class Desk:
+    """One loader of the stage: who looks at it, how many of its rows this rank has seen, what its outputs look like."""
+
+    name: str | None
+    places: Places
+    entries: list[Entry]
+    arrived: int = 0
+    unsaid: dict[Hashable, Unsaid] = field(default_factory=dict)
+
+
+@dataclass
+class Step:
+    """One batch with what the step made of it. ``rows`` is how many it had; 0 while nobody could count them."""
+
+    batch: Any
+    outputs: Any
+    captures: Mapping[str, Capture | Exception]
+    rows: int = 0
+    read: dict[Hashable, tuple[Rows, StepOutputs]] = field(default_factory=dict)
+
+
+class Reader:
+    """Reads the rows of a step for a safeguard; where weights are partitioned, so that no rank waits for another."""
+
+    def __init__(
+        self, *, trainer: Trainer, module: LightningModule, ranks: Ranks, stage: str, partitioned: bool
+    ) -> None:
+        self.trainer, self.module, self.ranks, self.stage = trainer, module, ranks, stage
+        self.partitioned = partitioned
+
+    def read(self, entry: Entry, desk: Desk, step: Step, fields: BatchFields) -> tuple[Rows, StepOutputs]:
+        """The real rows of a step. Raises `FieldError` and what the user's functions raise; `RankError` in lockstep."""
+        asked = _asked(entry, fields)
+        entry.unsaid = desk.unsaid.setdefault(asked, Unsaid())
+        if asked not in step.read:
+            step.read[asked] = self._read(entry, desk, step, fields)
+        rows, source = step.read[asked]
+        if self.partitioned and source.own_forward and entry.safeguard.reads_outputs:
+            with suppress(Exception):  # a forward takes all ranks: made before anything of the safeguard's own can fail
+                rows.logits()
+        return rows, source
+
+    def _read(self, entry: Entry, desk: Desk, step: Step, fields: BatchFields) -> tuple[Rows, StepOutputs]:
+        counting = self.ranks.together if self.partitioned else _alone
+        n = counting(lambda: rows_of(select(step.batch, fields.inputs, "inputs"), "inputs"))
+        step.rows = max(step.rows, n)
+        source = self._source(entry, step, n)
+        reading = self.ranks.together if self.partitioned and source.own_forward else _alone
+        return reading(lambda: self._rows(entry, desk, step, fields, source, n)), source
+
+    def _source(self, entry: Entry, step: Step, n: int) -> StepOutputs:
+        how, unsaid = entry.safeguard.how, entry.unsaid
+        capture = step.captures.get(how.outputs_of) if how.outputs_of is not None else None
+        if isinstance(capture, Exception):
+            raise capture
+
+        def check(raw: Any, rows: int) -> Tensor:
+            logits = as_logits(raw, rows, how.output)
+            if logits.ndim == 1 and how.output is None:
+                unsaid.note(logits)
+            return logits
+
+        return StepOutputs(
+            step=step.outputs,
+            capture=capture,
+            batch_rows=n,
+            make=lambda inputs: forward(self.trainer, self.module, inputs, how),
+            check=check,
+            lockstep=self.partitioned,
+        )
+
+    def _rows(self, entry: Entry, desk: Desk, step: Step, fields: BatchFields, source: StepOutputs, n: int) -> Rows:
+        positions, copies = desk.places.slice(desk.arrived, n)
+        expected = desk.places.expected(desk.arrived)
+        if expected is not None and n != expected:
+            raise FieldError(
+                f"a batch has {n} rows where its sampler drew {expected}: which row is which cannot be told; "
+                "a collate function must neither drop nor add rows"
+            )
+        rows = read_rows(
+            step.batch,
+            fields,
+            arrived=desk.arrived,
+            positions=positions,
+            size=desk.places.size,
+            predict=source,
+            whose=self.stage if desk.name is None else desk.name,
+        )
+        keep = ~copies
+        if entry.keep_below is not None:
+            keep &= mix(rows.ids, THINNING_SEED) <= entry.keep_below
+        return rows.only(keep)
+
+
+def _asked(entry: Entry, fields: BatchFields) -> Hashable:
+    """Entries of one desk that agree in this see the same rows with the same outputs."""
+    how = entry.safeguard.how
+    return id(fields), how.outputs_of, id(how.predict), how.output, entry.keep_below
+
+
+def _alone(work: Callable[[], T]) -> T:
+    return work()
