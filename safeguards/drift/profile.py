@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -52,7 +52,6 @@ class Profile:
     rows: int
     columns: Mapping[str, Column]
     sample: pd.DataFrame
-    findings: Sequence[str] = field(default=())
 
 
 def profile(
@@ -62,7 +61,6 @@ def profile(
     seed: int = 0,
     columns: Sequence[str] | None = None,
     loose: bool = False,
-    findings: Sequence[str] = (),
 ) -> Profile:
     """Summarise a frame of any size; the memory beyond the frame grows with ``sample`` and not with its rows.
 
@@ -75,7 +73,6 @@ def profile(
         rows=len(frame),
         columns={name: _column(frame[name], places, loose) for name in frame.columns},
         sample=frame.iloc[places].reset_index(drop=True),
-        findings=tuple(findings),
     )
 
 
