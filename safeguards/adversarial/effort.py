@@ -16,14 +16,12 @@ from safeguards.adversarial.replica import check_equal, plain_copy, whole_weight
 from safeguards.adversarial.sample import Chosen
 from safeguards.core.errors import NotApplicable
 from safeguards.core.identity import mix
-from safeguards.core.predictions import as_logits, forward
+from safeguards.core.predictions import Unsaid, as_logits, forward
 
 if TYPE_CHECKING:
     from safeguards.core.scene import Scene
 
 __all__ = ["Effort"]
-
-ENOUGH_TO_DOUBT = 30  # single outputs that all lie in [0, 1] by chance: 2 ** -30 for logits around 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +82,7 @@ class Effort:
         if classes < 2 or bool(((rows.y < 0) | (rows.y >= classes)).any()):
             seen = sorted(set(rows.y.tolist()))[:10]
             raise NotApplicable(f"the model has {classes} classes, the target has {seen}: expected 0 to {classes - 1}")
-        inside = logits.ndim == 1 and bool(((logits >= 0) & (logits <= 1)).all())
-        if inside and how.output is None and len(logits) >= ENOUGH_TO_DOUBT:
-            raise NotApplicable('all single outputs lie in [0, 1]: say output="probabilities", or output="logits"')
+        if logits.ndim == 1 and how.output is None:
+            unsaid = Unsaid()
+            unsaid.note(logits)
+            unsaid.doubt()

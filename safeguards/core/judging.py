@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from safeguards.core.errors import NotApplicable, RankError
+from safeguards.core.errors import RankError
 from safeguards.core.limit import decide
 from safeguards.core.predictions import Unsaid
 from safeguards.core.ranks import describe
@@ -25,7 +25,6 @@ from safeguards.core.watching import no_trace
 
 __all__ = ["Entry", "judge"]
 
-ENOUGH_TO_DOUBT = 30
 NO_IDENTITY = (
     "rows have no identity on several processes, so padded copies cannot be told from rows: give BatchFields(row_id=), "
     "or use a map-style data set with Lightning's own distributed sampler"
@@ -103,13 +102,11 @@ def _release(entry: Entry) -> None:
 
 
 def _doubt(entry: Entry) -> None:
-    """Refuse single outputs that all lie in [0, 1] when nobody said what they are."""
+    """Refuse single outputs that all lie in [0, 1] on every rank when nobody said what they are."""
     unsaid = entry.unsaid
     rows, outside = entry.scene.ranks.sum(torch.tensor([unsaid.rows, int(unsaid.outside)])).tolist()
-    if entry.safeguard.reads_outputs and rows >= ENOUGH_TO_DOUBT and not outside:
-        raise NotApplicable(
-            f'all {rows} single outputs lie in [0, 1]: say output="probabilities", or output="logits" if they are'
-        )
+    if entry.safeguard.reads_outputs:
+        Unsaid(rows=rows, outside=bool(outside)).doubt()
 
 
 def _too_little(safeguard: Safeguard, why: str) -> dict[str, Measurement]:

@@ -22,6 +22,7 @@ __all__ = ["Capture", "Output", "Predictions", "StepOutputs", "Unsaid", "as_logi
 
 Output = Literal["logits", "probabilities", "log_probabilities"]
 TOLERANCE = 1e-4
+ENOUGH_TO_DOUBT = 30  # that all lie in [0, 1] by chance: 2 ** -30 for logits around 0
 REDIRECTION = "_ForwardRedirection"
 
 
@@ -145,9 +146,17 @@ class Unsaid:
     outside: bool = False
 
     def note(self, logits: Tensor) -> None:
-        """Take in outputs ``(N,)``."""
+        """Take in outputs ``(N,)``; NaN lies outside, for a probability it is not."""
         self.rows += len(logits)
-        self.outside |= bool(((logits < 0) | (logits > 1)).any())
+        self.outside |= not bool(((logits >= 0) & (logits <= 1)).all())
+
+    def doubt(self) -> None:
+        """Raise `NotApplicable` where they could be probabilities and are too many for chance."""
+        if self.rows >= ENOUGH_TO_DOUBT and not self.outside:
+            raise NotApplicable(
+                f"all {self.rows} single outputs lie in [0, 1]: "
+                'say output="probabilities", or output="logits" if they are'
+            )
 
 
 def as_logits(raw: Any, n: int, output: Output | None) -> Tensor:
@@ -167,7 +176,7 @@ def as_logits(raw: Any, n: int, output: Output | None) -> Tensor:
 
 
 def _from_unsaid(values: Tensor, slack: float) -> Tensor:
-    if values.ndim == 2 and len(values) and _sums_to_one(values, slack):
+    if values.ndim == 2 and len(values) and _sums_to_one(values[:1], slack) and _sums_to_one(values, slack):
         raise NotApplicable(
             'the outputs look like probabilities (each row sums to 1): say output="probabilities", or output="logits"'
         )

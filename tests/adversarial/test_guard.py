@@ -148,6 +148,13 @@ def test_probabilities_are_attacked_once_said(tmp_path: Path) -> None:
     assert said.value == pytest.approx(judged(tmp_path, net, x, y, threat=CLIPPED).value, abs=0.01)
 
 
+def test_single_outputs_that_could_be_probabilities_are_doubted_too(tmp_path: Path) -> None:
+    net = nn.Sequential(nn.Linear(6, 1), nn.Sigmoid())
+    refused = judged(tmp_path, net, torch.rand(40, 6), torch.arange(40) % 2)
+    assert refused.outcome is Outcome.ERROR
+    assert "all 40 single outputs lie in [0, 1]" in refused.reason
+
+
 @pytest.mark.parametrize(
     ("x", "y", "said"),
     [

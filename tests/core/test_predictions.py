@@ -1,5 +1,6 @@
 """Where outputs come from, and what they must look like."""
 
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 from torch import nn
 
 from safeguards.core.errors import ConfigurationError, NotApplicable
-from safeguards.core.predictions import Capture, Predictions, StepOutputs, as_logits, submodule
+from safeguards.core.predictions import Capture, Predictions, StepOutputs, Unsaid, as_logits, submodule
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0]])
 
@@ -126,6 +127,26 @@ def test_what_output_says_is_checked(raw: torch.Tensor, output: Any) -> None:
 @pytest.mark.parametrize("output", [None, "logits", "probabilities", "log_probabilities"])
 def test_nan_passes_through_to_the_measure(output: Any) -> None:
     assert as_logits(torch.full((2, 3), torch.nan), 2, output).isnan().all()
+
+
+@pytest.mark.parametrize(
+    ("outputs", "doubted"),
+    [
+        (torch.linspace(0, 1, 30), True),
+        (torch.linspace(0, 1, 29), False),
+        (torch.linspace(0, 1.01, 30), False),
+        (torch.linspace(-0.01, 1, 30), False),
+        (torch.full((30,), torch.nan), False),
+    ],
+)
+def test_thirty_single_outputs_that_could_all_be_probabilities_are_doubted(
+    outputs: torch.Tensor, doubted: bool
+) -> None:
+    unsaid = Unsaid()
+    for part in outputs.split(16):
+        unsaid.note(part)
+    with pytest.raises(NotApplicable, match="all 30 single outputs") if doubted else nullcontext():
+        unsaid.doubt()
 
 
 def test_half_precision_probabilities_are_accepted() -> None:
