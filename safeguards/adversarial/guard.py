@@ -16,6 +16,7 @@ from safeguards.adversarial.plan import ATTACKS, WHOLE_RANGE, Plan, whole_range_
 from safeguards.adversarial.replica import copy_bytes
 from safeguards.adversarial.sample import Chosen, Item, offer, settle
 from safeguards.adversarial.threat import ThreatModel
+from safeguards.core.arguments import check_shares, check_whole
 from safeguards.core.errors import ConfigurationError
 from safeguards.core.intervals import alpha_of_look
 from safeguards.core.rows import Sample
@@ -80,12 +81,11 @@ class AdversarialEvaluation(Safeguard):
                 "AdversarialEvaluation needs a target, as in fields=BatchFields(inputs=0, target=1)"
             )
         self.threat, self.attack, self.seed = threat, attack, seed
-        self.samples, self.batch_size = _whole("samples", samples, 1), _whole("batch_size", batch_size, 1)
-        self.steps, self.restarts = _whole("steps", steps, 1), _whole("restarts", restarts, 0)
-        self.replica_max_bytes = _whole("replica_max_bytes", replica_max_bytes, 1)
-        if not isinstance(alpha, float) or not 0 < alpha < 1:
-            raise ConfigurationError(f"AdversarialEvaluation(alpha={alpha!r}): expected a probability between 0 and 1")
-        self.alpha = alpha
+        check_whole(self, 1, samples=samples, batch_size=batch_size, steps=steps, replica_max_bytes=replica_max_bytes)
+        check_whole(self, 0, restarts=restarts)
+        check_shares(self, alpha=alpha)
+        self.samples, self.batch_size, self.replica_max_bytes = samples, batch_size, replica_max_bytes
+        self.steps, self.restarts, self.alpha = steps, restarts, alpha
         self.multiples = _multiples(CURVE if eps_curve is None else eps_curve)
         self.share = _share(eps_step, threat, steps)
         self.attack_options = dict(attack_options or {})
@@ -154,12 +154,6 @@ class AdversarialEvaluation(Safeguard):
 
 def _nothing(why: str) -> dict[str, Measurement]:
     return {MEASURE: Measurement(value=math.nan, n=0, insufficient=why)}
-
-
-def _whole(name: str, value: int, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigurationError(f"AdversarialEvaluation({name}={value!r}): expected a whole number, {least} or more")
-    return value
 
 
 def _multiples(curve: Sequence[float]) -> tuple[float, ...]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import torch
 from torch import Tensor
 
+from safeguards.core.arguments import check_shares, check_whole
 from safeguards.core.errors import ConfigurationError, NotApplicable, RankError
 from safeguards.core.names import encode
 from safeguards.core.rows import Sample
@@ -78,9 +79,9 @@ class DriftReport(Safeguard):
         self.current = check_source("current", current, "validation")
         self.columns = _names(columns)
         self.sample, self.seed, self.report = sample, seed, report
-        self.alpha, self.min_effect = _share("alpha", alpha), _share("min_effect", min_effect)
-        if isinstance(sample, bool) or not isinstance(sample, int) or sample < MIN_ROWS:
-            raise ConfigurationError(f"DriftReport(sample={sample!r}): expected a number of rows, {MIN_ROWS} or more")
+        check_whole(self, MIN_ROWS, sample=sample)
+        check_shares(self, alpha=alpha, min_effect=min_effect)
+        self.alpha, self.min_effect = alpha, min_effect
         self.needs_identity = fields is not None
         self._known: dict[int, tuple[Profile, str | None]] = {}
         self._pages: dict[Path, partial[str | None]] = {}
@@ -242,9 +243,3 @@ def _names(columns: Sequence[str] | None) -> list[str] | None:
     if not names or isinstance(columns, str) or len(set(names)) < len(names):
         raise ConfigurationError(f"DriftReport(columns={columns!r}): expected a list of different names, or None")
     return names
-
-
-def _share(argument: str, value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
-        raise ConfigurationError(f"DriftReport({argument}={value!r}): expected a number between 0 and 1")
-    return float(value)

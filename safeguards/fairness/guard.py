@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Unpack
 import numpy as np
 import torch
 
+from safeguards.core.arguments import check_shares, check_whole
 from safeguards.core.errors import ConfigurationError
 from safeguards.core.safeguard import Safeguard, SafeguardOptions
 from safeguards.core.verdict import Measurement
@@ -78,11 +79,11 @@ class FairnessCheck(Safeguard):
     ) -> None:
         super().__init__(fields=fields, **options)
         _check_fields(fields)
-        self.positive = _whole("positive", positive, 0)
-        self.min_support = _whole("min_support", min_support, 1)
-        self.max_groups = _whole("max_groups", max_groups, 2)
-        if isinstance(alpha, bool) or not isinstance(alpha, float) or not 0 < alpha < 1:
-            raise ConfigurationError(f"FairnessCheck(alpha={alpha!r}): expected a probability between 0 and 1")
+        check_whole(self, 0, positive=positive)
+        check_whole(self, 1, min_support=min_support)
+        check_whole(self, 2, max_groups=max_groups)
+        check_shares(self, alpha=alpha)
+        self.positive, self.min_support, self.max_groups = positive, min_support, max_groups
         self.intersections, self.ignore_small, self.alpha = intersections, ignore_small, alpha
         self._attributes = tuple(fields.groups)
         self._last: dict[str, tuple[Compared, dict[str, float]]] = {}
@@ -183,9 +184,3 @@ def _check_fields(fields: BatchFields) -> None:
                 f"groups[{name!r}]: the index of this {type(source).__name__} is not in order, so its labels may "
                 "not be in the order of the validation set; align it, then give its to_numpy()"
             )
-
-
-def _whole(name: str, value: int, least: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ConfigurationError(f"FairnessCheck({name}={value!r}): expected a whole number of at least {least}")
-    return value

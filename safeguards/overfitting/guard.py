@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from torch import Tensor
 
+from safeguards.core.arguments import check_shares, check_whole
 from safeguards.core.batch import BatchFields
 from safeguards.core.errors import ConfigurationError
 from safeguards.core.rows import Rows
@@ -66,9 +67,8 @@ class OverfittingGuard(Safeguard):
         **options: Unpack[SafeguardOptions],
     ) -> None:
         super().__init__(fields=fields, **options)
-        _check_at_least_one(samples=samples, fewest_rows=fewest_rows, patience=patience)
-        if not 0 < alpha < 1:
-            raise ConfigurationError(f"OverfittingGuard(alpha={alpha!r}): expected a probability in (0, 1)")
+        check_whole(self, 1, samples=samples, fewest_rows=fewest_rows, patience=patience)
+        check_shares(self, alpha=alpha)
         self.train, self.validation, self.restore_best = train, validation, restore_best
         self.samples, self.fewest_rows, self.alpha, self.patience, self.seed = (
             samples,
@@ -145,9 +145,3 @@ def _both(train: str | None, validation: str | None) -> dict[str, str]:
             "fields= to measure the gap"
         )
     return {"train": train, "validation": validation}
-
-
-def _check_at_least_one(**counts: int) -> None:
-    for name, value in counts.items():
-        if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-            raise ConfigurationError(f"OverfittingGuard({name}={value!r}): expected a whole number of 1 or more")

@@ -211,7 +211,7 @@ def test_fairlearn_contradicts_at_the_end_of_fit(tmp_path, monkeypatch):
         ({"positive": True}, "positive=True"),
         ({"min_support": 0}, "at least 1"),
         ({"max_groups": 1}, "at least 2"),
-        ({"alpha": 1.5}, r"alpha=1.5\): expected a probability"),
+        ({"alpha": 1.5}, r"alpha=1.5\): expected a number above 0 and below 1"),
         ({"limits": {"equalised_odds_difference": Limit(at_most=0.1)}}, "did you mean 'equalized_odds_difference'"),
     ],
 )
