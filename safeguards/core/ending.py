@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from safeguards.core.safeguard import Safeguard
 
-__all__ = ["Summary", "announce", "last_work", "publish", "second_opinion", "silence", "tell", "why_silent"]
+__all__ = ["Summary", "announce", "last_work", "outdated", "publish", "second_opinion", "silence", "tell", "why_silent"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,6 +67,19 @@ def silence(safeguards: Sequence[Safeguard], reached: Sequence[Verdict], moment:
         for safeguard in safeguards
         for measure in safeguard.limits
         if (safeguard.label, measure) not in judged
+    ]
+
+
+def outdated(
+    safeguards: Sequence[Safeguard], reached: Sequence[Verdict], moment: Moment, why: Mapping[str, str]
+) -> list[Verdict]:
+    """NOT_EVALUATED for every measure that was judged on other weights; ``why`` by the kind of judgement."""
+    judged = {(v.safeguard, v.measure) for v in reached if v.outcome is not Outcome.NOT_EVALUATED}
+    return [
+        _verdict(safeguard, measure, Outcome.NOT_EVALUATED, why[safeguard.judges_at], moment)
+        for safeguard in safeguards
+        for measure in safeguard.limits
+        if safeguard.judges_at in why and (safeguard.label, measure) in judged
     ]
 
 

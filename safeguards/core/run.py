@@ -24,6 +24,7 @@ from safeguards.core.safeguard import Safeguard
 from safeguards.core.stopping import Stop
 from safeguards.core.verdict import Moment, Outcome, Verdict
 from safeguards.core.watch import Watch
+from safeguards.core.weights import Judged
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule, Trainer
@@ -58,6 +59,7 @@ class Run:
         self._open = False
         self._stop = Stop()
         self._ledger_lost = False
+        self._judged, self._trained = Judged(), False
 
     @classmethod
     def of(cls, trainer: Trainer) -> Run:
@@ -108,7 +110,7 @@ class Run:
 
     def begin(self) -> None:
         """The clock of the fit starts."""
-        self._started, self.ended = time.perf_counter(), "finished"
+        self._started, self.ended, self._judged = time.perf_counter(), "finished", Judged()
 
     def announce(self, trainer: Trainer) -> None:
         """Training begins, and a checkpoint to resume has been read: the run id is settled."""
@@ -156,6 +158,7 @@ class Run:
         """
         if self._watch is not None:
             self._reached = self._watch.conclude()
+            self._note("validation", self._watch.module, self._reached)
 
     def judge(self, trainer: Trainer, module: LightningModule) -> None:
         """A validation or test is over: verdicts are kept and logged, then all react once."""
@@ -169,7 +172,13 @@ class Run:
         if due:
             watch = self._new_watch(trainer, module, "train_epoch")
             watch.over_nothing(due)
-            self._conclude(trainer, watch, watch.conclude())
+            reached = watch.conclude()
+            self._note("train_epoch", module, reached)
+            self._conclude(trainer, watch, reached)
+
+    def _note(self, kind: str, module: LightningModule, reached: list[Verdict]) -> None:
+        if reached and self._started is not None:
+            self._judged.note(kind, module, reached[-1].moment)
 
     def _conclude(self, trainer: Trainer, watch: Watch, reached: list[Verdict]) -> None:
         self._keep(reached)
@@ -232,11 +241,12 @@ class Run:
             safeguard.meter.settle(self.elapsed(), self.ranks)
         self._keep(ending.silence(self.safeguards, self.verdicts[self._told :], moment, ending.why_silent(trainer)))
         self._stop.restore(trainer)
+        self._trained = True
 
     def broken_off(self, trainer: Trainer, exception: BaseException) -> None:
         """The job ends with an exception: no rank may wait for another any more."""
         self.ended = "raised" if isinstance(exception, LimitViolated) else "crashed"
-        self._watch = None
+        self._watch, self._trained = None, False
         moment = Moment(stage="exception", epoch=trainer.current_epoch, step=trainer.global_step)
         why = f"the job ended with {describe(exception)} before the first judgement"
         self._keep(ending.silence(self.safeguards, self.verdicts[self._told :], moment, why))
@@ -254,12 +264,20 @@ class Run:
         moment = Moment(stage=f"{stage}_end", epoch=trainer.current_epoch, step=trainer.global_step)
         due = [s for s in self.safeguards if stage == "fit" or s.judges_at == "validation"]
         self._keep(ending.silence(due, self.verdicts[self._told :], moment, ending.why_silent(trainer)))
+        if self._trained:
+            self._keep(self._outdated(trainer, moment))
         if self.ranks.rank == 0:
             ending.tell(self.verdicts[self._told :], self.directory)
             ending.publish(trainer, self.summary())
         for safeguard in self.safeguards:
             safeguard.meter.begin_fit()
-        self._told, self._started = len(self.verdicts), None
+        self._told, self._started, self._trained = len(self.verdicts), None, False
+
+    def _outdated(self, trainer: Trainer, moment: Moment) -> list[Verdict]:
+        """All ranks, once every callback has had its last word: NOT_EVALUATED where other weights were judged."""
+        why = self._judged.since(trainer.lightning_module, self.ranks)
+        due = [s for s in self.safeguards if s.judges_weights]
+        return ending.outdated(due, self.verdicts[self._told :], moment, why)
 
     def summary(self) -> Summary:
         """The run as loggers get it."""

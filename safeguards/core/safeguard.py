@@ -63,6 +63,7 @@ class Safeguard(Callback):
     ``needs_identity`` is False for what does not count rows; ``thins_rows`` is True where ``max_share_of_fit`` is
     kept by observing fewer rows, chosen by hash, rather than by `Scene.rows_within_budget`. ``reads_outputs`` is False
     where `observe` never asks rows for logits, so that none are made ahead when a forward takes all ranks together.
+    ``judges_weights`` is False where a verdict says nothing of the model, and so outlives the weights it came with.
     """
 
     topic: ClassVar[str]
@@ -71,6 +72,7 @@ class Safeguard(Callback):
     needs_identity = True
     thins_rows = False
     reads_outputs = True
+    judges_weights = True
 
     def __init__(
         self,

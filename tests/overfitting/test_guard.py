@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, TensorDataset
 
 from safeguards import Limit, Outcome, OverfittingGuard, verdicts
 from safeguards.core.errors import LimitViolated
@@ -72,7 +72,7 @@ def test_patience_and_best_weights_survive_a_resume(tmp_path: Path) -> None:
     torch.load(tmp_path / "middle.ckpt", weights_only=True)
     second = trainer(tmp_path / "parts", guard(patience=2, restore_best=True), max_epochs=5)
     second.fit(Scripted(), *data, ckpt_path=tmp_path / "middle.ckpt")
-    last, resumed = verdicts(whole)[-1].details, verdicts(second)[-1].details
+    (*_, last, _), (*_, resumed, _) = ([v.details for v in verdicts(job)] for job in (whole, second))
     for name in ("patience", "slope_per_look", "looks_in_slope"):
         assert resumed[name] == last[name]
     assert "1 before this one" in last["patience"]
@@ -90,11 +90,17 @@ def test_two_guards_do_not_share_memory(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("source", ["logged", "measured"])
 def test_the_weights_of_the_lowest_validation_loss_come_back(tmp_path: Path, source: str) -> None:
+    """The labels of the validation rows are turned round, so that the measured loss only grows."""
     module = Scripted()
     watch = guard(restore_best=True, fields=FIELDS if source == "measured" else None)
-    found = fit(tmp_path, watch, module=module, max_epochs=5, num_sanity_val_steps=0)
+    inputs, target = rows(32, seed=1).tensors
+    turned = DataLoader(TensorDataset(inputs, 1 - target), batch_size=16)
+    *found, end = fit(tmp_path, watch, module=module, validation=turned, max_epochs=5, num_sanity_val_steps=0)
     assert {v.details["source"] for v in found} == {source}
     best = found[-1].details["best_weights"]
+    assert end.outcome is Outcome.NOT_EVALUATED
+    stage = "train_epoch" if source == "logged" else "validate"
+    assert f"this fit ends with were judged earlier, at {stage} epoch {best['epoch']} step {best['step']}" in end.reason
     losses = [v.details["validation_loss"] for v in found]
     assert best["loss"] == min(losses)
     assert best["epoch"] == losses.index(min(losses))

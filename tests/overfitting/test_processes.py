@@ -187,13 +187,17 @@ def test_two_processes_judge_the_same_rows_to_the_same_numbers_as_one(tmp_path: 
 @pytest.mark.parametrize("strategy", STRATEGIES)
 def test_the_best_weights_are_back_when_fit_returns(tmp_path: Path, strategy: str) -> None:
     first, second = (found[strategy]["best"] for found in processes())
-    assert len(first["verdicts"]) == len(VALIDATION_LOSSES), first["verdicts"]
+    *judged, end = first["verdicts"]
+    assert len(judged) == len(VALIDATION_LOSSES), judged
+    assert second["verdicts"][-1] == end
+    assert end["outcome"] == "NOT_EVALUATED"
+    assert "were judged earlier, at train_epoch epoch 1 step" in end["reason"]
     assert first["seen"][BEST] not in [first["seen"][epoch] for epoch in (0, 2, 3)]
     assert first["end"] == first["seen"][BEST]
     # Without DDP to broadcast them buffers are each rank's own, and ZeRO-1 and 2 keep those of rank 0.
     assert second["end"] in (second["seen"][BEST], first["seen"][BEST])
     assert first["off_by"] == 0
-    best = first["verdicts"][-1]["details"]["best_weights"]
+    best = judged[-1]["details"]["best_weights"]
     assert (best["loss"], best["epoch"]) == (VALIDATION_LOSSES[BEST], BEST)
     assert first["files"] == [best["file"]]
 

@@ -1,0 +1,77 @@
+"""Which weights were judged: verdicts of a fit speak of the model that comes out of it only if those are the same."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from safeguards.core.verdict import Moment
+
+if TYPE_CHECKING:
+    from safeguards.core.ranks import Ranks
+
+__all__ = ["Judged", "weights_digest"]
+
+ELEMENTS = 1024
+REMEDY = {"validation": ": judge these with trainer.validate()", "train_epoch": ""}
+
+
+@torch.no_grad()
+def weights_digest(module: nn.Module) -> bytes:
+    """Of the bits of at most ``ELEMENTS`` elements of every parameter, evenly spread. Local.
+
+    Of a parameter that is split its local part. What trains, averages or restores weights changes all: a few tell.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for parameter in module.parameters():
+        part = _local(parameter)
+        if part is not None:
+            step = max(1, math.ceil(part.numel() / ELEMENTS))
+            digest.update(part.reshape(-1)[::step].contiguous().view(torch.uint8).cpu().numpy().tobytes())
+    return digest.digest()
+
+
+def _local(parameter: Tensor) -> Tensor | None:
+    """What this process holds: ZeRO-3 keeps it beside the parameter, a DTensor inside it."""
+    if torch.nn.parameter.is_lazy(parameter):
+        return None
+    part = getattr(parameter, "ds_tensor", parameter)
+    part = part.to_local() if hasattr(part, "to_local") else part
+    return None if part.is_meta else part.detach()
+
+
+class Judged:
+    """The digests of the weights that were judged in one fit, by the kind of judgement, and when."""
+
+    def __init__(self) -> None:
+        self._looks: dict[str, list[tuple[bytes, Moment]]] = {}
+
+    def note(self, kind: str, module: nn.Module, moment: Moment) -> None:
+        """These weights are judged now."""
+        self._looks.setdefault(kind, []).append((weights_digest(module), moment))
+
+    def since(self, module: nn.Module, ranks: Ranks) -> dict[str, str]:
+        """All ranks: for each kind whose last judgement was of other weights than these, what to tell."""
+        now = weights_digest(module)
+        found = {kind: _place(now, looks) for kind, looks in self._looks.items()}
+        everywhere = ranks.gather(found)
+        agreed = {kind: places.pop() for kind in found if len(places := {each[kind] for each in everywhere}) == 1}
+        return {
+            kind: _words(looks, agreed.get(kind, -1)) + REMEDY[kind]
+            for kind, looks in self._looks.items()
+            if agreed.get(kind, -1) != len(looks) - 1
+        }
+
+
+def _place(digest: bytes, looks: list[tuple[bytes, Moment]]) -> int:
+    """The last look at these weights; -1 when there was none."""
+    return next((place for place in reversed(range(len(looks))) if looks[place][0] == digest), -1)
+
+
+def _words(looks: list[tuple[bytes, Moment]], place: int) -> str:
+    judged = f"were judged earlier, at {looks[place][1]}" if place >= 0 else "were not judged in it"
+    return f"the weights that this fit ends with {judged}; the last verdict, of {looks[-1][1]}, is of others"
