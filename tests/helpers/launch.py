@@ -21,12 +21,15 @@ MASTER_ADDR, MASTER_PORT), one thread, and a temporary working directory that is
 made in it, Lightning's and DeepSpeed's included, times out after ``group_timeout`` seconds unless the function names a
 timeout itself. After ``timeout`` seconds each process still alive is killed with all its children. `run` does the same
 for one command, for scripts that start their own processes.
+
+Processes are forked from one that has torch, Lightning and DeepSpeed imported already. A test on what is imported asks
+for ``fresh`` interpreters. ``env`` and ``group_timeout``, which imports read, and a GPU, which no fork keeps, need them
+too.
 """
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import signal
@@ -37,13 +40,16 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import torch
+
+from tests.helpers.forks import SCRIPT, Process, forker
+from tests.helpers.rank import GROUP_SECONDS, ROOT
+
 __all__ = ["RankResult", "launch", "run"]
 
-ROOT = Path(__file__).resolve().parents[2]
 FOREIGN = (
     "RANK",
     "LOCAL_RANK",
@@ -74,8 +80,9 @@ def launch(
     world: int,
     *,
     timeout: float = 60.0,
-    group_timeout: float = 20.0,
+    group_timeout: float = GROUP_SECONDS,
     check: bool = True,
+    fresh: bool = False,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
     **arguments: Any,
@@ -85,6 +92,8 @@ def launch(
     ``timeout`` and ``group_timeout`` are seconds. Raises ``AssertionError`` with the end of each failing rank's stderr
     unless ``check=False``.
     """
+    anew = fresh or env or group_timeout != GROUP_SECONDS or torch.accelerator.is_available()
+    begin = _start_rank if anew else forker(world)
     file, function = target.rsplit(":", 1)
     job = json.dumps(
         {
@@ -96,16 +105,9 @@ def launch(
     )
     shared = {"WORLD_SIZE": str(world), "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
     with tempfile.TemporaryDirectory() as scratch:
-        places = [Path(scratch, str(rank)) for rank in range(world)]
-        processes = [
-            _start(
-                [sys.executable, __file__, job, str(place / "value")],
-                place,
-                {**shared, "RANK": str(rank), "LOCAL_RANK": str(rank), **(env or {})},
-                cwd or Path(scratch),
-            )
-            for rank, place in enumerate(places)
-        ]
+        places, where = [Path(scratch, str(rank)) for rank in range(world)], cwd or Path(scratch)
+        own = [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank), **(env or {})} for rank in range(world)]
+        processes = [begin(rank, job, place, _environment(own[rank]), where) for rank, place in enumerate(places)]
         results = _finish(processes, places, timeout)
     if check:
         _raise_failures(results)
@@ -123,30 +125,32 @@ def run(
     """Run one command that starts its own processes; all of them end with it or after ``timeout`` seconds."""
     with tempfile.TemporaryDirectory() as scratch:
         place = Path(scratch, "0")
-        process = _start(command, place, dict(env or {}), cwd or Path(scratch))
+        process = _start(command, place, _environment(env or {}), cwd or Path(scratch))
         results = _finish([process], [place], timeout)
     if check:
         _raise_failures(results)
     return results[0]
 
 
-def _start(command: Sequence[str], place: Path, env: Mapping[str, str], cwd: Path) -> subprocess.Popen[bytes]:
+def _start_rank(rank: int, job: str, place: Path, env: Mapping[str, str], cwd: Path) -> Process:
+    return _start([sys.executable, str(SCRIPT), job, str(place / "value")], place, env, cwd)
+
+
+def _start(command: Sequence[str], place: Path, env: Mapping[str, str], cwd: Path) -> Process:
     place.mkdir()
-    inherited = {key: value for key, value in os.environ.items() if key not in FOREIGN}
-    path = os.pathsep.join(filter(None, [str(ROOT), inherited.get("PYTHONPATH")]))
     with (place / "stdout").open("wb") as out, (place / "stderr").open("wb") as err:
         return subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=err,
-            cwd=cwd,
-            env={**inherited, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **env},
-            start_new_session=True,
+            command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=cwd, env=env, start_new_session=True
         )
 
 
-def _finish(processes: Sequence[subprocess.Popen[bytes]], places: Sequence[Path], timeout: float) -> list[RankResult]:
+def _environment(own: Mapping[str, str]) -> dict[str, str]:
+    inherited = {key: value for key, value in os.environ.items() if key not in FOREIGN}
+    path = os.pathsep.join(filter(None, [str(ROOT), inherited.get("PYTHONPATH")]))
+    return {**inherited, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **own}
+
+
+def _finish(processes: Sequence[Process], places: Sequence[Path], timeout: float) -> list[RankResult]:
     start, ended = time.monotonic(), dict[int, float]()
     try:
         while len(ended) < len(processes) and time.monotonic() - start < timeout:
@@ -171,8 +175,8 @@ def _finish(processes: Sequence[subprocess.Popen[bytes]], places: Sequence[Path]
     ]
 
 
-def _end_with_children(process: subprocess.Popen[bytes]) -> None:
-    """Each process leads a session of its own, so its id is the id of the group of all it started."""
+def _end_with_children(process: Process) -> None:
+    """Each process leads a group of its own, so its id is the id of the group of all it started."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
@@ -192,37 +196,3 @@ def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
-
-
-def _shorten_group_timeouts(seconds: float) -> None:
-    """Torch reads its default here, Lightning copies it when it is imported: hence before the function's file."""
-    import torch.distributed.constants
-    import torch.distributed.distributed_c10d
-
-    torch.distributed.constants.default_pg_timeout = timedelta(seconds=seconds)
-    torch.distributed.distributed_c10d.default_pg_timeout = timedelta(seconds=seconds)
-
-
-def _run_on_this_process(job: Mapping[str, Any], value: Path) -> None:
-    _shorten_group_timeouts(job["group_timeout"])
-    spec = importlib.util.spec_from_file_location(Path(job["file"]).stem, job["file"])
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    value.write_text(json.dumps(getattr(module, job["function"])(**job["arguments"])))
-    _leave_groups()
-
-
-def _leave_groups() -> None:
-    """A process that exits while gloo's threads are at work may abort."""
-    import torch.distributed as dist
-
-    if dist.is_initialized():
-        dist.destroy_process_group()
-
-
-if __name__ == "__main__":
-    sys.path[0] = str(ROOT)
-    _run_on_this_process(json.loads(sys.argv[1]), Path(sys.argv[2]))

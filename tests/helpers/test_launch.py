@@ -1,9 +1,15 @@
+import atexit
+import os
 import signal
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.helpers.forks import forker
 from tests.helpers.launch import launch, run
 
 
@@ -35,6 +41,23 @@ def seconds_of_lightning() -> list[float]:
     return [default.total_seconds() for default in defaults]
 
 
+def traits() -> dict[str, Any]:
+    return {
+        "seed": hash("text"),
+        "imported": "pytorch_lightning" in sys.modules,
+        "leads": os.getpgrp() == os.getpid(),
+        "rank": os.environ["RANK"],
+        "folder": os.listdir(),
+        "environment": [os.environ.get(name) for name in ("LATE", "PATH")],
+    }
+
+
+def say(text: str) -> None:
+    atexit.register(print, "ended")
+    os.write(1, f"{text}\n".encode())
+    sys.exit(text)
+
+
 def fail() -> None:
     raise ValueError("the cause")
 
@@ -50,6 +73,24 @@ def test_a_failure_shows_its_text_and_its_rank() -> None:
     assert launch(f"{__file__}:fail", world=1, check=False)[0].value is None
 
 
+@pytest.mark.parametrize("fresh", [False, True])
+def test_each_process_is_its_own_whether_forked_or_fresh(fresh: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    forker(world=2)
+    monkeypatch.setenv("LATE", "set after the servers started")
+    monkeypatch.delenv("PATH")
+    first, second = (result.value for result in launch(f"{__file__}:traits", world=2, fresh=fresh))
+    assert first.pop("seed") != second.pop("seed")
+    same = {"imported": not fresh, "leads": True, "folder": ["0", "1"]}
+    same["environment"] = ["set after the servers started", None]
+    assert [first, second] == [{"rank": "0", **same}, {"rank": "1", **same}]
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_output_and_exit_are_those_of_an_interpreter(fresh: bool) -> None:
+    (result,) = launch(f"{__file__}:say", world=1, fresh=fresh, check=False, text="enough")
+    assert (result.returncode, result.stdout, result.stderr) == (1, "enough\nended\n", "enough\n")
+
+
 def test_a_missing_partner_ends_the_barrier_and_the_outer_limit_ends_the_rest() -> None:
     first, second = launch(f"{__file__}:one_stays_away", world=2, timeout=5, group_timeout=1, check=False)
     assert not first.timed_out
@@ -59,6 +100,13 @@ def test_a_missing_partner_ends_the_barrier_and_the_outer_limit_ends_the_rest() 
 
 def test_lightning_takes_the_short_group_timeout() -> None:
     assert launch(f"{__file__}:seconds_of_lightning", world=1, group_timeout=7)[0].value == [7, 7]
+
+
+def is_alive(pid: int) -> bool:
+    """A killed process takes a moment to go, and stays as a zombie where nobody waits for it."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+    return False
 
 
 def test_children_of_a_killed_command_are_killed_too(tmp_path: Path) -> None:
@@ -71,5 +119,7 @@ child.wait()
 """
     result = run([sys.executable, "-c", script], timeout=1, check=False, cwd=tmp_path)
     assert result.timed_out
-    state = Path(f"/proc/{int(result.stdout)}/stat")
-    assert not state.exists() or state.read_text().split(")")[1].split()[0] == "Z"
+    deadline = time.monotonic() + 10
+    while (alive := is_alive(int(result.stdout))) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not alive
