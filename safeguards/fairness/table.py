@@ -75,13 +75,22 @@ class Tally:
     def add(self, labels: dict[str, list[Label]], true: Counts, guess: Counts, classes: int) -> None:
         """Count N rows; ``labels`` has N per attribute, ``true`` and ``guess`` are ``(N,)`` classes 0 .. C - 1."""
         keys = list(zip(*(labels[name] for name in self.attributes), strict=True))
-        self._enrol(keys)
-        if self.too_many:
+        code = self._code(keys)
+        if code is None:
             return
         if self.counts_g3c is None:
             self.counts_g3c = np.zeros((self.max_groups, 3, classes), dtype=np.int64)
-        code = np.fromiter(map(self.codes.__getitem__, keys), dtype=np.int64, count=len(keys))
         self.counts_g3c += count_rows(code, true, guess, self.counts_g3c.shape)
+
+    def _code(self, keys: Sequence[Key]) -> Counts | None:
+        """The place of each row's group ``(N,)``; None once there are too many groups."""
+        if self.too_many:
+            return None
+        try:
+            return np.fromiter(map(self.codes.__getitem__, keys), dtype=np.int64, count=len(keys))
+        except KeyError:
+            self._enrol(keys)
+            return self._code(keys)
 
     def _enrol(self, keys: Sequence[Key]) -> None:
         for key in dict.fromkeys(keys):

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 __all__ = ["MeasuredGap", "Seen"]
 
-ROWS_PER_SORTING = 4096
+ROWS_PER_SORTING = 65_536
 
 
 @dataclass
