@@ -15,7 +15,7 @@ from benchmarks.timing import Result, in_turns, seconds
 from pipelines.data import Digits
 from pipelines.models import ImageNet8
 from safeguards import ThreatModel
-from safeguards.adversarial.attacks import pgd
+from safeguards.adversarial.attacks import Runs, pgd
 
 EPS, STEPS, STEP, ROUNDS = 0.1, 10, 0.025, 7
 ROWS, TRAINING_STEPS = 1024, 400
@@ -24,7 +24,7 @@ Attack = Callable[[nn.Module, Tensor, Tensor], Tensor]
 
 def ours(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:
     seeds, threat = torch.arange(len(x)), ThreatModel(eps=EPS, clip=(0.0, 1.0))
-    return pgd(model, x, y, threat, seeds=seeds, steps=STEPS, restarts=1, share=STEP / EPS).x
+    return pgd(model, x, y, threat, runs=Runs(seeds=seeds, steps=STEPS, restarts=1), share=STEP / EPS).x
 
 
 def plain(model: nn.Module, x: Tensor, y: Tensor) -> Tensor:

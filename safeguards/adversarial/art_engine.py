@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from safeguards.adversarial.attacks import Attacked, fgsm
 from safeguards.adversarial.attacks.ball import rows_shaped
 from safeguards.adversarial.attacks.loss import LogitsOf, look, wrong
-from safeguards.adversarial.plan import ATTACKS
-from safeguards.adversarial.record import Record, joined, record
+from safeguards.adversarial.plan import ATTACKS, AnyPlan
+from safeguards.adversarial.record import Record, record
 from safeguards.adversarial.threat import ThreatModel
 from safeguards.core.errors import ConfigurationError, NotApplicable
 
@@ -48,18 +48,13 @@ def attack_class(name: str) -> type:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ArtPlan:
-    """An ART attack at each of ``multiples`` of eps; ``options`` go to its constructor beside what the threat gives.
+class ArtPlan(AnyPlan):
+    """An attack of ART; ``options`` go to its constructor beside what the threat gives.
 
-    An attack that takes no eps looks for the nearest wrong place: one run tells for every eps, by distance.
+    An attack that takes no eps looks for the nearest wrong place: one run tells for every eps, by distance. The random
+    states are set from the first seed of each batch.
     """
 
-    attack: str
-    threat: ThreatModel
-    multiples: tuple[float, ...]
-    steps: int
-    restarts: int
-    share: float
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -95,11 +90,6 @@ class ArtPlan:
         """Whether the attack needs the model's gradient at all."""
         needs = attack_class(self.attack)._estimator_requirements  # type: ignore[attr-defined]
         return any("Gradients" in need.__name__ for need in needs)
-
-    def run(self, logits_of: LogitsOf, x: Tensor, y: Tensor, seeds: Tensor, *, batch_size: int) -> Record:
-        """Attack rows (N, ...); the random states are set from the first seed of each batch."""
-        places = [slice(start, start + batch_size) for start in range(0, len(x), batch_size)]
-        return joined([self._batch(logits_of, x[at], y[at], seeds[at]) for at in places])
 
     def _batch(self, logits_of: LogitsOf, x: Tensor, y: Tensor, seeds: Tensor) -> Record:
         _seed_everything(int(seeds[0]))

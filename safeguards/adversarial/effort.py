@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from safeguards.adversarial.art_engine import ArtPlan
 from safeguards.adversarial.attacks.loss import LogitsOf, look
-from safeguards.adversarial.plan import Plan
+from safeguards.adversarial.plan import AnyPlan, Plan
 from safeguards.adversarial.record import Record, joined
 from safeguards.adversarial.replica import check_equal, plain_copy, whole_weights
 from safeguards.adversarial.sample import Chosen
@@ -58,7 +58,7 @@ class Effort:
         scene.ranks.together(lambda: check_equal(live, look(self._logits_of(copied, batch), batch.x)))
         return copied
 
-    def _run(self, plan: Plan | ArtPlan, module: nn.Module, rows: Chosen) -> Record:
+    def _run(self, plan: AnyPlan, module: nn.Module, rows: Chosen) -> Record:
         half = rows.x.dtype in (torch.float16, torch.bfloat16)
         x, seeds = rows.x.float() if half else rows.x, mix(rows.ids, self.seed)
         return plan.run(self._logits_of(module, rows), x, rows.y, seeds, batch_size=self.batch_size)

@@ -11,22 +11,22 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from safeguards.adversarial.attacks import Attacked, apgd, fgsm, pgd
+from safeguards.adversarial.attacks import Attacked, Runs, apgd, fgsm, pgd
 from safeguards.adversarial.attacks.loss import LogitsOf, look
 from safeguards.adversarial.record import Record, joined, record
 from safeguards.adversarial.threat import ThreatModel
 
-__all__ = ["ATTACKS", "WHOLE_RANGE", "Plan", "whole_range_unreachable"]
+__all__ = ["ATTACKS", "WHOLE_RANGE", "AnyPlan", "Plan", "whole_range_unreachable"]
 
 ATTACKS = ("fgsm", "pgd", "apgd")
 WHOLE_RANGE = math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
-class Plan:
+class AnyPlan:
     """``attack`` at each of ``multiples`` of eps, in this order, 1 among them; `WHOLE_RANGE` is the whole clip range.
 
-    ``share`` is the step of PGD over eps. ``restarts`` counts random starts; 0 starts from the rows themselves.
+    ``share`` is a step over eps. ``restarts`` counts random starts; 0 starts from the rows themselves.
     """
 
     attack: str
@@ -35,6 +35,18 @@ class Plan:
     steps: int
     restarts: int
     share: float
+
+    def run(self, logits_of: LogitsOf, x: Tensor, y: Tensor, seeds: Tensor, *, batch_size: int) -> Record:
+        """Attack rows (N, ...) batch by batch, each row with its own int64 seed (N,)."""
+        places = [slice(start, start + batch_size) for start in range(0, len(x), batch_size)]
+        return joined([self._batch(logits_of, x[at], y[at], seeds[at]) for at in places])
+
+    def _batch(self, logits_of: LogitsOf, x: Tensor, y: Tensor, seeds: Tensor) -> Record:
+        raise NotImplementedError
+
+
+class Plan(AnyPlan):
+    """An attack of ours, with the same number of forwards whatever the rows are."""
 
     follows_gradients = True
 
@@ -60,11 +72,6 @@ class Plan:
         told = {"name": self.attack, **effort, "step_over_eps": self.step, "forwards_per_row": self.forwards_per_row}
         return {"attack": told, "threat": self.threat.describe()}
 
-    def run(self, logits_of: LogitsOf, x: Tensor, y: Tensor, seeds: Tensor, *, batch_size: int) -> Record:
-        """Attack rows (N, ...) batch by batch, with the same number of forwards whatever the rows are."""
-        places = [slice(start, start + batch_size) for start in range(0, len(x), batch_size)]
-        return joined([self._batch(logits_of, x[at], y[at], seeds[at]) for at in places])
-
     def _batch(self, logits_of: LogitsOf, x: Tensor, y: Tensor, seeds: Tensor) -> Record:
         clean = look(logits_of, x)
         single = fgsm(logits_of, x, y, self.threat)
@@ -76,9 +83,8 @@ class Plan:
         restarts = 0 if multiple == WHOLE_RANGE else self.restarts
         if self.attack == "fgsm":
             return fgsm
-        if self.attack == "apgd":
-            return partial(apgd, seeds=seeds, steps=self.steps, restarts=restarts)
-        return partial(pgd, seeds=seeds, steps=self.steps, restarts=restarts, share=self.share)
+        runs = Runs(seeds=seeds, steps=self.steps, restarts=restarts)
+        return partial(apgd, runs=runs) if self.attack == "apgd" else partial(pgd, runs=runs, share=self.share)
 
 
 def whole_range_unreachable(threat: ThreatModel, row: Tensor) -> str | None:

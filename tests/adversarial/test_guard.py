@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from safeguards import AdversarialEvaluation, BatchFields, Limit, Outcome, ThreatModel, verdicts
-from safeguards.adversarial.attacks import pgd
+from safeguards.adversarial.attacks import Runs, pgd
 from safeguards.core.errors import ConfigurationError
 from safeguards.core.identity import mix
 from tests.adversarial.attacks.nets import share_right, trained
@@ -68,7 +68,7 @@ def test_the_number_is_that_of_the_attack_over_all_rows(tmp_path: Path) -> None:
     net, x, y = trained()
     verdict = judged(tmp_path, net, x, y, threat=CLIPPED, batch_size=64, eps_curve=[])
     seeds = mix(torch.arange(400), 0)
-    found = pgd(net, x, y, CLIPPED, seeds=seeds, steps=10, restarts=1, share=0.25).x
+    found = pgd(net, x, y, CLIPPED, runs=Runs(seeds=seeds, steps=10, restarts=1), share=0.25).x
     right = (net(x).argmax(1) == y) & (net(found).argmax(1) == y)
     assert verdict.value == pytest.approx(right.float().mean().item())
     assert verdict.details["clean_accuracy"] == pytest.approx(share_right(net, x, y))

@@ -4,5 +4,6 @@ from safeguards.adversarial.attacks.apgd import apgd
 from safeguards.adversarial.attacks.fgsm import fgsm
 from safeguards.adversarial.attacks.pgd import pgd
 from safeguards.adversarial.attacks.result import Attacked
+from safeguards.adversarial.attacks.runs import Runs
 
-__all__ = ["Attacked", "apgd", "fgsm", "pgd"]
+__all__ = ["Attacked", "Runs", "apgd", "fgsm", "pgd"]

@@ -14,8 +14,8 @@ from torch import Tensor
 
 from safeguards.adversarial.attacks.ball import Ball, ball_around, rows_shaped
 from safeguards.adversarial.attacks.loss import LogitsOf, margin, predicted, slope
-from safeguards.adversarial.attacks.pgd import starts
 from safeguards.adversarial.attacks.result import Attacked, felt, outside_inference
+from safeguards.adversarial.attacks.runs import Runs
 from safeguards.adversarial.threat import ThreatModel
 
 __all__ = ["apgd", "intervals"]
@@ -27,28 +27,20 @@ FIRST_SHARE = 2.0  # the paper starts with steps of 2 eps
 
 @outside_inference
 def apgd(
-    logits_of: LogitsOf,
-    x: Tensor,
-    y: Tensor,
-    threat: ThreatModel,
-    *,
-    seeds: Tensor,
-    steps: int = 10,
-    restarts: int = 1,
-    multiple: float = 1.0,
+    logits_of: LogitsOf, x: Tensor, y: Tensor, threat: ThreatModel, *, runs: Runs, multiple: float = 1.0
 ) -> Attacked:
     """Attack rows ``x`` (N, ...) of classes ``y`` (N,) at ``multiple`` times eps; the steps choose their own length.
 
-    ``restarts`` and ``seeds`` are as in `pgd`. It takes ``runs * (steps + 1)`` forwards on every process.
+    It takes ``steps + 1`` forwards per run on every process.
     """
     ball = ball_around(x, threat, multiple=multiple)
     right = torch.ones(len(x), dtype=torch.bool, device=x.device)
     flags = torch.zeros(3, len(x), dtype=torch.bool, device=x.device)
     place = x
-    for start in starts(ball, seeds, restarts):
+    for start in runs.starts(ball):
         run = _Run(logits_of, start, y, ball)
         flags[:2] |= felt(run.gradient, ball)
-        for count in intervals(steps):
+        for count in intervals(runs.steps):
             run.interval(count)
         flags[2] |= (run.x != start).flatten(1).any(1)
         place = torch.where(rows_shaped(right, x), run.found(), place)

@@ -8,10 +8,10 @@ from torch import Tensor
 from safeguards.adversarial.attacks.ball import Ball, ball_around, rows_shaped
 from safeguards.adversarial.attacks.loss import LogitsOf, look, predicted, slope, wrong
 from safeguards.adversarial.attacks.result import Attacked, felt, outside_inference
+from safeguards.adversarial.attacks.runs import Runs
 from safeguards.adversarial.threat import ThreatModel
-from safeguards.core.identity import mix
 
-__all__ = ["pgd", "starts"]
+__all__ = ["pgd"]
 
 
 @outside_inference
@@ -21,27 +21,24 @@ def pgd(
     y: Tensor,
     threat: ThreatModel,
     *,
-    seeds: Tensor,
-    steps: int = 10,
-    restarts: int = 1,
+    runs: Runs,
     share: float = 0.25,
     multiple: float = 1.0,
 ) -> Attacked:
     """Attack rows ``x`` (N, ...) of classes ``y`` (N,) at ``multiple`` times eps with steps of ``share`` times that.
 
-    ``restarts`` counts random starts, drawn from each row's own int64 seed (N,); 0 is one run from the rows themselves.
-    A row stays where it is once it is wrong, while the others go on: every process makes ``runs * (steps + 1) - 1``
-    forwards, whatever the rows do.
+    A row stays where it is once it is wrong, while the others go on: every process makes ``steps + 1`` forwards per run
+    but one in all, whatever the rows do.
     """
     ball = ball_around(x, threat, multiple=multiple)
     right = torch.ones(len(x), dtype=torch.bool, device=x.device)
     flags = torch.zeros(3, len(x), dtype=torch.bool, device=x.device)
     place = x
-    for run, start in enumerate(starts(ball, seeds, restarts)):
-        if run:
+    for count, start in enumerate(runs.starts(ball)):
+        if count:
             right &= ~wrong(look(logits_of, place), y)
         begin = torch.where(rows_shaped(right, x), start, place)
-        place, flags_here = _climb(logits_of, begin, y, ball, right, steps, share)
+        place, flags_here = _climb(logits_of, begin, y, ball, right, runs.steps, share)
         flags |= flags_here
     return Attacked(x=place, sloped=flags[0], steered=flags[1], moved=flags[2])
 
@@ -60,10 +57,3 @@ def _climb(
             logits, gradient = slope(logits_of, x, y)
     moved = (x != start).flatten(1).any(1) | ~right
     return x, torch.stack([*flags, moved])
-
-
-def starts(ball: Ball, seeds: Tensor, restarts: int) -> list[Tensor]:
-    """Where each run begins: ``restarts`` random places, or the rows themselves."""
-    if restarts == 0:
-        return [ball.origin]
-    return [ball.start(mix(seeds, restart)) for restart in range(restarts)]

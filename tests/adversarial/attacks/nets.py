@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 import torch
@@ -33,6 +34,17 @@ def trained() -> tuple[nn.Module, Tensor, Tensor]:
             nn.functional.cross_entropy(net(x), y).backward()
             optimizer.step()
     return frozen(net.zero_grad() or net), x, y
+
+
+def counting(net: nn.Module) -> tuple[Callable[[Tensor], Tensor], list[int]]:
+    """``net``, and the rows of each of its forwards so far."""
+    calls: list[int] = []
+
+    def counted(rows: Tensor) -> Tensor:
+        calls.append(len(rows))
+        return net(rows)
+
+    return counted, calls
 
 
 def share_right(net: nn.Module, x: Tensor, y: Tensor) -> float:
