@@ -1,6 +1,7 @@
 """Data modules whose batches are dicts: ``inputs``, ``target``, ``row_id`` and one key per sensitive attribute.
 
-``frame(split)`` gives the rows of "train", "validation" or "test" as the source has them: with dates, texts and gaps.
+Of a table, ``frame(split)`` gives the rows of "train", "validation" or "test" as the source has them: with dates, texts
+and gaps.
 """
 
 from pipelines.data.adult import AdultCensus

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pandas as pd
 import torch
 from numpy.typing import NDArray
 
@@ -30,25 +29,24 @@ class Digits(RowData):
         self.shares = {"validation": validation_share, "test": test_share}
         self.seed = seed
 
-    def build(self) -> tuple[dict[Split, Rows], dict[Split, pd.DataFrame]]:
+    def build(self) -> dict[Split, Rows]:
         from sklearn.datasets import load_digits
 
-        source = load_digits(as_frame=True)
-        frame: pd.DataFrame = source.frame.rename_axis("row").rename(columns={"target": "digit"})
+        source = load_digits()
         images = (source.images / DARKEST).astype(np.float32)
         ink = images.mean(axis=(1, 2))
-        split = np.array(split_by_hash(frame.index, **self.shares, seed=self.seed))
+        split = np.array(split_by_hash(range(len(images)), **self.shares, seed=self.seed))
         thick = ink >= np.median(ink[split == "train"])
-        rows = {name: _rows(images, frame, thick, np.flatnonzero(split == name)) for name in SPLITS}
-        return rows, {name: frame[split == name] for name in SPLITS}
+        digit = source.target.astype(np.int64)
+        return {name: _rows(images, digit, thick, np.flatnonzero(split == name)) for name in SPLITS}
 
 
 def _rows(
-    images: NDArray[np.float32], frame: pd.DataFrame, thick: NDArray[np.bool_], chosen: NDArray[np.int64]
+    images: NDArray[np.float32], digit: NDArray[np.int64], thick: NDArray[np.bool_], chosen: NDArray[np.int64]
 ) -> Rows:
     return Rows(
         inputs=torch.from_numpy(images[chosen]).unsqueeze(1),
-        target=torch.from_numpy(frame["digit"].to_numpy(dtype=np.int64)[chosen]),
+        target=torch.from_numpy(digit[chosen]),
         row_id=torch.from_numpy(chosen.astype(np.int64)),
         groups={"stroke": ["thick" if is_thick else "thin" for is_thick in thick[chosen]]},
     )

@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-import pandas as pd
 from pytorch_lightning import LightningDataModule
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
@@ -39,7 +38,7 @@ class Rows(Dataset[dict[str, Any]]):
 
 
 class RowData(LightningDataModule):
-    """Loaders over three sets of `Rows`. A subclass says in ``build`` what the rows and frames of each split are."""
+    """Loaders over three sets of `Rows`. A subclass says in ``build`` what the rows of each split are."""
 
     def __init__(self, *, batch_size: int) -> None:
         super().__init__()
@@ -47,30 +46,21 @@ class RowData(LightningDataModule):
             raise ValueError(f"batch_size={batch_size}: expected 1 or more")
         self.batch_size = batch_size
         self._rows: dict[Split, Rows] = {}
-        self._frames: dict[Split, pd.DataFrame] = {}
 
-    def build(self) -> tuple[dict[Split, Rows], dict[Split, pd.DataFrame]]:
-        """The rows and the source's own table of every split; called once."""
+    def build(self) -> dict[Split, Rows]:
+        """The rows of every split; called once."""
         raise NotImplementedError
 
     def setup(self, stage: str | None = None) -> None:
         if not self._rows:
-            self._rows, self._frames = self.build()
+            self._rows = self.build()
 
     def rows(self, split: Split) -> Rows:
         """The rows of "train", "validation" or "test"."""
-        self._known(split)
-        return self._rows[split]
-
-    def frame(self, split: Split) -> pd.DataFrame:
-        """The same rows in the same order as the source has them, indexed by row id."""
-        self._known(split)
-        return self._frames[split]
-
-    def _known(self, split: Split) -> None:
         if split not in SPLITS:
             raise ValueError(f"split={split!r}: expected one of {', '.join(SPLITS)}")
         self.setup()
+        return self._rows[split]
 
     @property
     def features(self) -> int:

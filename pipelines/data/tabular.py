@@ -14,8 +14,6 @@ from pipelines.data.split import SPLITS, Split, as_row_ids, split_by_hash
 
 __all__ = ["TabularData"]
 
-Frames = dict[Split, pd.DataFrame]
-
 
 class TabularData(RowData):
     """Classification of the rows of a table.
@@ -61,6 +59,7 @@ class TabularData(RowData):
         self.seed = seed
         self.inputs = self._input_columns(inputs)
         self._feature_names: tuple[str, ...] = ()
+        self._frames: dict[Split, pd.DataFrame] = {}
 
     def _input_columns(self, inputs: Sequence[str] | None) -> list[str]:
         for name in (self.target, *self.sensitive, *(inputs or ())):
@@ -78,12 +77,17 @@ class TabularData(RowData):
         self.setup()
         return self._feature_names
 
+    def frame(self, split: Split) -> pd.DataFrame:
+        """The rows of a split in their order, as the source has them, indexed by row id."""
+        self.rows(split)
+        return self._frames[split]
+
     def read(self) -> pd.DataFrame:
         """The source's table; a subclass may have another source than ``path``."""
         return read_table(self.path, missing=self.missing)
 
-    def build(self) -> tuple[dict[Split, Rows], Frames]:
-        frames = self._split(self._identified(self.read()))
+    def build(self) -> dict[Split, Rows]:
+        frames = self._frames = self._split(self._identified(self.read()))
         encoder = Encoder.fit(
             frames["train"],
             numbers=[name for name in self.inputs if self.schema[name] == "number"],
@@ -91,7 +95,7 @@ class TabularData(RowData):
         )
         self._feature_names = encoder.names
         classes = self._classes(frames["train"])
-        return {split: self._rows_of(frame, encoder, classes) for split, frame in frames.items()}, frames
+        return {split: self._rows_of(frame, encoder, classes) for split, frame in frames.items()}
 
     def _identified(self, table: pd.DataFrame) -> pd.DataFrame:
         if self.row_id is None:
@@ -102,7 +106,7 @@ class TabularData(RowData):
             raise ValueError(f"row_id={self.row_id!r}: {table[self.row_id].isna().sum()} rows have none")
         return table.set_index(self.row_id)
 
-    def _split(self, table: pd.DataFrame) -> Frames:
+    def _split(self, table: pd.DataFrame) -> dict[Split, pd.DataFrame]:
         split = self._split_names(table)
         frame = conform(table, self.schema)
         return {name: frame[split == name] for name in SPLITS}
