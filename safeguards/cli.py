@@ -11,6 +11,7 @@ from typing import Any
 
 from safeguards._cli import doctor, init, verdicts
 from safeguards.core.errors import SafeguardError
+from safeguards.tracking.store import DEFAULT_URI
 
 __all__ = ["main"]
 
@@ -44,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
 
     text = "Check this machine: versions, locks of dead builds, compiler, tracking store, processes."
     command = commands.add_parser("doctor", help=text, description=text)
-    default = os.environ.get("MLFLOW_TRACKING_URI") or doctor.DEFAULT_TRACKING
+    default = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
     command.add_argument("--tracking-uri", default=default, help="MLflow's store (default: $MLFLOW_TRACKING_URI)")
     command.set_defaults(run=lambda asked: doctor.run(tracking_uri=asked.tracking_uri, quiet=asked.quiet))
 

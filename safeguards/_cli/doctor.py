@@ -16,9 +16,8 @@ from tqdm import tqdm
 
 from safeguards._cli import tracking
 
-__all__ = ["DEFAULT_TRACKING", "Finding", "run"]
+__all__ = ["Finding", "run"]
 
-DEFAULT_TRACKING = "sqlite:///mlflow.db"
 HANDSHAKE = Path(__file__).with_name("handshake.py")
 HANDSHAKE_SECONDS = 60.0
 """Importing torch twice takes a few seconds on a slow disk; whatever needs a minute hangs."""

@@ -5,20 +5,19 @@ from __future__ import annotations
 import http.client
 import os
 import queue
-import socket
 import sqlite3
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import SplitResult, quote, urlsplit
 
+from safeguards.tracking.store import PORTS, kind_of, knock
+
 __all__ = ["problem_of", "shown"]
 
 SOCKET_SECONDS = 3.0
 WHOLE_SECONDS = 5.0
 """A name server or a server that sends its answer letter by letter knows no socket timeout."""
-
-DATABASE_PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 
 
 def shown(uri: str) -> str:
@@ -51,14 +50,14 @@ def _attempt(uri: str) -> str | None:
 
 
 def _probe(parts: SplitResult) -> Callable[[SplitResult], str | None]:
-    scheme = parts.scheme.partition("+")[0]
-    if scheme in ("http", "https"):
+    kind = kind_of(parts.geturl())
+    if kind in ("http", "https"):
         return _ask_server
-    if scheme == "sqlite":
+    if kind == "sqlite":
         return _open_file
-    if scheme in DATABASE_PORTS:
+    if kind in PORTS:
         return _knock
-    raise ValueError(scheme)
+    raise ValueError(kind)
 
 
 def _ask_server(parts: SplitResult) -> str | None:
@@ -73,8 +72,7 @@ def _ask_server(parts: SplitResult) -> str | None:
 
 
 def _knock(parts: SplitResult) -> str | None:
-    port = parts.port or DATABASE_PORTS[parts.scheme.partition("+")[0]]
-    socket.create_connection((parts.hostname or "", port), timeout=SOCKET_SECONDS).close()
+    knock(parts.geturl(), seconds=SOCKET_SECONDS)
     return None
 
 

@@ -18,10 +18,13 @@ from safeguards.tracking.names import cut, key
 
 __all__ = [
     "DEFAULT_URI",
+    "PORTS",
     "alone",
     "artifact_folder",
     "check",
     "environment",
+    "kind_of",
+    "knock",
     "quiet",
     "resolve",
     "said",
@@ -76,14 +79,29 @@ def said(thing: object) -> str:
     return cut(redact(line, known_secrets(os.environ)), LONGEST_LINE)
 
 
+def kind_of(uri: str) -> str:
+    """The scheme of an address without its driver, as in ``postgresql+psycopg2://``."""
+    return uri.partition(":")[0].partition("+")[0].lower()
+
+
+def knock(uri: str, *, seconds: float) -> None:
+    """Connect to a database and leave, at the port of its kind unless the address names one.
+
+    Raises ``OSError`` where nobody listens and ``ValueError`` for what is no address.
+    """
+    parts = urlsplit(uri)
+    address = parts.hostname or "localhost", parts.port or PORTS[kind_of(uri)]
+    socket.create_connection(address, timeout=seconds).close()
+
+
 def check(uri: str) -> None:
     """Raise `ConfigurationError`, in seconds and without secrets, where tracking cannot start."""
-    scheme = uri.partition(":")[0].partition("+")[0].lower()
-    if scheme == "sqlite":
+    kind = kind_of(uri)
+    if kind == "sqlite":
         _check_file(uri)
-    elif scheme in PORTS:
-        _check_port(uri, PORTS[scheme])
-    elif scheme in ("http", "https"):
+    elif kind in PORTS:
+        _check_port(uri)
+    elif kind in ("http", "https"):
         _check_server(uri)
 
 
@@ -148,9 +166,8 @@ def artifact_folder(uri: str, experiment: str) -> str | None:
 
 def _database_file(uri: str) -> Path | None:
     """The absolute file of an SQLite URI; None for a database in memory and for any other URI."""
-    head, _, path = uri.partition(":///")
-    path = path.partition("?")[0]
-    if head.partition("+")[0].lower() != "sqlite" or path in ("", ":memory:"):
+    path = uri.partition(":///")[2].partition("?")[0]
+    if kind_of(uri) != "sqlite" or path in ("", ":memory:"):
         return None
     return Path(path).absolute()
 
@@ -159,7 +176,7 @@ def _lock_file(uri: str) -> Path | None:
     database = _database_file(uri)
     if database is not None:
         return database.with_name(f".{database.name}.lock")
-    if uri.partition(":")[0].partition("+")[0].lower() not in PORTS:
+    if kind_of(uri) not in PORTS:
         return None
     digest = hashlib.sha256(uri.encode()).hexdigest()[:16]
     return Path(tempfile.gettempdir(), f"safeguards-{os.getuid() if hasattr(os, 'getuid') else 0}-{digest}.lock")
@@ -176,11 +193,9 @@ def _check_file(uri: str) -> None:
         _refuse(uri, f"{target} is not writable", "change its permissions, or name another tracking_uri")
 
 
-def _check_port(uri: str, default: int) -> None:
+def _check_port(uri: str) -> None:
     try:
-        parts = urlsplit(uri)
-        address = (parts.hostname or "localhost", parts.port or default)
-        socket.create_connection(address, timeout=CONNECT_SECONDS).close()
+        knock(uri, seconds=CONNECT_SECONDS)
         return
     except (OSError, ValueError) as error:
         cause = said(error)

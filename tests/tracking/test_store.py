@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from safeguards._cli.tracking import problem_of
 from safeguards.core.errors import ConfigurationError
 from safeguards.tracking import MLflowTracker, store
 from safeguards.tracking.store import alone, artifact_folder, check, environment, resolve, said, set_defaults
@@ -50,6 +51,26 @@ def server() -> Iterator[SilentServer]:
 def closed_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize(
+    ("uri", "address"),
+    [
+        ("postgresql://db/runs", ("db", 5432)),
+        ("mysql+pymysql://name:word@db/runs", ("db", 3306)),
+        ("MSSQL+pyodbc://db/runs?driver=x", ("db", 1433)),
+        ("postgresql+psycopg2://db:6543/runs", ("db", 6543)),
+        ("postgresql:///runs", ("localhost", 5432)),
+    ],
+)
+def test_each_kind_of_database_has_its_own_port(
+    uri: str, address: tuple[str, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    knocked = []
+    monkeypatch.setattr(socket, "create_connection", lambda at, timeout: knocked.append(at) or socket.socket())
+    check(uri)
+    assert problem_of(uri) is None
+    assert knocked == [address, address]
 
 
 def problem(uri: str) -> str:
