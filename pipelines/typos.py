@@ -55,6 +55,11 @@ def _value_of_option(found: re.Match[str]) -> str:
     return f"{found['option']} of {_last(found['path'])} is {found['value']!r}; expected {_plain(wanted)}"
 
 
+def _member_of_option(found: re.Match[str]) -> str:
+    options = ", ".join(field.name for field in fields(getattr(safeguards, found["kind"])))
+    return f"{found['option']} of {_last(found['path'])}: {found['value']} is no {found['kind']}; give it {options}"
+
+
 def _key_of_config(found: re.Match[str]) -> str:
     wrong = found["wrong"].partition("=")[0]
     return f"there is no key {wrong!r}{_nearest(wrong, _known_keys())}"
@@ -84,6 +89,10 @@ def _cause(found: re.Match[str]) -> str:
     return found["cause"]
 
 
+def _groups() -> list[str]:
+    return [name for name in safeguards.__all__ if is_dataclass(getattr(safeguards, name))]
+
+
 def _plain(kinds: str) -> str:
     return re.sub(r"<class '([^']+)'>", r"\1", kinds).replace("NoneType", "null")
 
@@ -103,13 +112,18 @@ _FORMS: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
         r"Got value: (?P<value>.*)",
         _value_of_option,
     ),
+    (
+        r"class_path '(?P<path>[^']+)':\s+Parser key \"(?P<option>[^\"]+)\":\s+"
+        rf"Not a valid subclass of (?P<kind>{'|'.join(_groups())})\. Got value: (?P<value>.*)",
+        _member_of_option,
+    ),
     (r"does not accept option '(?P<wrong>[^']+)'", _key_of_config),
     (r"Expected a path but (?P<wrong>\S*(?:/|\.ya?ml)\S*) either not accessible", _missing_file),
     (r"unrecognized arguments: --(?P<wrong>\S+)", _key_of_config),
     (r"module '(?P<path>[^']+)' has no attribute '(?P<wrong>[^']+)'", _name_in_module),
     (r"(?:Expected a dot import path string|Unexpected import path format): (?P<wrong>\w+)\n", _short_name),
     (r"Errors:(?s:.*?)\n\s*- (?P<cause>(?!Expected a|Not a valid|Problem with|Does not|a ).+)", _cause),
-    (r"Expected a <class '[^']+'>(?s:.*)Given value: (?P<value>.*)", _value),
+    (r"Expected a <class '[^']+'>(?s:.*?)Given value: (?P<value>.*)", _value),
 )
 
 
@@ -129,8 +143,7 @@ def _options_of(path: str) -> list[str]:
 
 
 def _fields() -> list[str]:
-    groups = [kind for name in safeguards.__all__ if is_dataclass(kind := getattr(safeguards, name))]
-    return [field.name for group in groups for field in fields(group)]
+    return [field.name for group in _groups() for field in fields(getattr(safeguards, group))]
 
 
 def _known_keys() -> list[str]:

@@ -36,11 +36,18 @@ def _splitmix(state: Words) -> Words:
 
 
 def hash_ids(labels: Sequence[Any]) -> Tensor:
-    """int64 identities of row ids: whole numbers as they are, anything else by a keyed digest of its text."""
-    if all(isinstance(label, int) for label in labels):
-        return torch.tensor([int(label) for label in labels], dtype=torch.int64)
-    digests = (hashlib.blake2b(repr(label).encode(), digest_size=8).digest() for label in labels)
-    return torch.tensor([int.from_bytes(digest, "little", signed=True) for digest in digests], dtype=torch.int64)
+    """int64 identities of row ids: whole numbers of 64 bits as they are, anything else by a digest of its text.
+
+    A row has the same identity whatever the other rows of its batch are.
+    """
+    return torch.tensor([_identity(label) for label in labels], dtype=torch.int64)
+
+
+def _identity(label: Any) -> int:
+    if isinstance(label, (int, np.integer)) and -(2**63) <= label < 2**63:
+        return int(label)
+    text = repr(label.item() if isinstance(label, np.generic) else label)
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little", signed=True)
 
 
 class Places:

@@ -38,6 +38,19 @@ def test_ids() -> None:
     assert words[0] == words[2] != words[1]
 
 
+@pytest.mark.parametrize("label", [0, 2**63 - 1, -(2**63), "a", 2.5, None, np.int32(7), np.str_("a")])
+def test_an_id_is_the_same_whatever_else_its_batch_holds(label: object) -> None:
+    alone, _ = hash_ids([label, 1]).tolist()
+    assert hash_ids([label, "b"]).tolist()[0] == hash_ids([2**64, label]).tolist()[1] == alone
+
+
+def test_ids_of_unsigned_64_bits_are_told_apart() -> None:
+    ids = [2**63 - 1, 2**63, 2**63 + 1, 2**64 - 1]
+    assert len(set(hash_ids(ids).tolist())) == 4
+    assert hash_ids(ids)[0] == 2**63 - 1
+    assert hash_ids(np.array(ids, dtype=np.uint64)).tolist() == hash_ids(ids).tolist()  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("world", [1, 2, 3, 8])
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_distributed_sampler_yields_every_row_once_without_copies(world: int, shuffle: bool) -> None:

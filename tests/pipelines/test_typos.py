@@ -21,6 +21,19 @@ def test_nothing_near_lists_what_there_is():
     assert said.startswith("trainer.callbacks: EarlyStopping has no option 'zzz'; it may be check_finite, check_on_")
 
 
+def test_a_number_where_a_limit_belongs():
+    wrong = '    Parser key "limits":\n          Not a valid subclass of Limit. Got value: 0.1'
+    said = one_line(CLASS_OPTION.replace("    Option 'monitr' is not accepted", wrong))
+    wanted = "limits of EarlyStopping: 0.1 is no Limit; give it at_most, at_least, warn_within"
+    assert said == f"trainer.callbacks: {wanted}"
+
+
+def test_the_innermost_value_is_the_one_shown():
+    inner = "    Expected a <class 'float'>\n        - Expected a <class 'NoneType'>\n      Given value: high"
+    said = one_line(CLASS_OPTION.replace("    Option 'monitr' is not accepted", inner))
+    assert said == "trainer.callbacks: expected float or null, not high"
+
+
 @pytest.mark.parametrize(
     ("message", "said"),
     [
