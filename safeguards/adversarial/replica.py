@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from safeguards.core.errors import NotApplicable, SafeguardError
+from safeguards.core.partition import in_parts
 
 __all__ = ["check_equal", "copy_bytes", "plain_copy", "whole_weights"]
 
@@ -30,7 +31,7 @@ def whole_weights(module: nn.Module, *, partitioned: bool) -> dict[str, Tensor]:
     """
     if not partitioned:
         return {name: p.detach().clone() for name, p in module.named_parameters()}
-    if not all(hasattr(p, "ds_id") for p in module.parameters()):
+    if not all(map(in_parts, module.parameters())):
         raise NotApplicable("ART attacks need whole weights, which are gathered from ZeRO-3 only: use pgd or apgd")
     from safeguards.deepspeed.weights import full_state_dict
 

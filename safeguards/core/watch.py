@@ -11,6 +11,7 @@ from torch.utils._pytree import tree_flatten_with_path
 from safeguards.core.errors import NotApplicable, RankError
 from safeguards.core.identity import Places
 from safeguards.core.judging import Entry, judge
+from safeguards.core.partition import is_partitioned
 from safeguards.core.predictions import Capture, StepOutputs
 from safeguards.core.ranks import Ranks
 from safeguards.core.reading import Desk, Reader, Step
@@ -51,7 +52,7 @@ class Watch:
     ) -> None:
         self.trainer, self.module, self.ranks, self.stage = trainer, module, ranks, stage
         self.directory, self.fit_seconds = directory, fit_seconds
-        self.partitioned = is_partitioned(trainer, module)
+        self.partitioned = is_partitioned(module) or "FSDP" in type(trainer.strategy).__name__
         self._reader = Reader(trainer=trainer, module=module, ranks=ranks, stage=stage, partitioned=self.partitioned)
         self.desks: list[Desk] = []
         self.errors: dict[Safeguard, Exception] = {}
@@ -173,12 +174,6 @@ class Watch:
         reached = [verdict for entry in entries for verdict in judge(entry, self.fit_seconds)]
         self.errors = {entry.safeguard: entry.error for entry in entries if entry.error is not None}
         return reached
-
-
-def is_partitioned(trainer: Trainer, module: LightningModule) -> bool:
-    """Whether weights are spread over the ranks (ZeRO-3, FSDP), so that a forward is a collective."""
-    zero3 = any(hasattr(parameter, "ds_id") for parameter in module.parameters())
-    return zero3 or "FSDP" in type(trainer.strategy).__name__
 
 
 def _mode(trainer: Trainer) -> str:

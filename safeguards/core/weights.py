@@ -7,8 +7,9 @@ import math
 from typing import TYPE_CHECKING
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
+from safeguards.core.partition import local_part
 from safeguards.core.verdict import Moment
 
 if TYPE_CHECKING:
@@ -28,20 +29,11 @@ def weights_digest(module: nn.Module) -> bytes:
     """
     digest = hashlib.blake2b(digest_size=16)
     for parameter in module.parameters():
-        part = _local(parameter)
+        part = local_part(parameter)
         if part is not None:
             step = max(1, math.ceil(part.numel() / ELEMENTS))
             digest.update(part.reshape(-1)[::step].contiguous().view(torch.uint8).cpu().numpy().tobytes())
     return digest.digest()
-
-
-def _local(parameter: Tensor) -> Tensor | None:
-    """What this process holds: ZeRO-3 keeps it beside the parameter, a DTensor inside it."""
-    if torch.nn.parameter.is_lazy(parameter):
-        return None
-    part = getattr(parameter, "ds_tensor", parameter)
-    part = part.to_local() if hasattr(part, "to_local") else part
-    return None if part.is_meta else part.detach()
 
 
 class Judged:

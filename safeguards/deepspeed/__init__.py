@@ -4,9 +4,10 @@
 ``lightning.pytorch``. The registered names, as in ``Trainer(strategy="deepspeed_cpu_stage_2")``, work in both.
 """
 
+from safeguards.core.partition import is_partitioned
 from safeguards.deepspeed.ops import compiler, say_what_device, stale_locks
 from safeguards.deepspeed.strategy import STRATEGIES, register
-from safeguards.deepspeed.weights import full_state_dict, is_partitioned
+from safeguards.deepspeed.weights import full_state_dict
 
 __all__ = [
     "DeepSpeedCPUStrategy",

@@ -5,12 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["full_state_dict", "is_partitioned"]
+from safeguards.core.partition import in_parts
 
-
-def is_partitioned(module: nn.Module) -> bool:
-    """Whether ZeRO-3 holds any of the module's weights in parts, so that a forward is a collective. Local."""
-    return any(hasattr(weight, "ds_id") for weight in module.parameters())
+__all__ = ["full_state_dict"]
 
 
 @torch.no_grad()
@@ -27,7 +24,7 @@ def full_state_dict(module: nn.Module) -> dict[str, Tensor]:
 
 
 def _whole(entry: Tensor) -> Tensor:
-    if not hasattr(entry, "ds_id"):
+    if not in_parts(entry):
         return _copy(entry)
     import deepspeed
 
