@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import math
 import os
 import sys
 import warnings
@@ -39,8 +38,6 @@ from safeguards import (
     Verdict,
     verdicts,
 )
-from safeguards.core.limit import rows_that_would_decide
-from safeguards.core.verdict import Measurement
 from safeguards.tracking import MLflowTracker
 
 FOLDER = Path("demo")
@@ -165,22 +162,13 @@ def what_rows_show(found: Sequence[Verdict], rows: int, who: str) -> str:
     undecided = [verdict for verdict in last.values() if verdict.outcome is Outcome.INCONCLUSIVE]
     if not undecided:
         return ""
-    needed = sorted((enough, verdict.measure) for verdict in undecided if (enough := _enough(verdict)))
+    needed = sorted((verdict.rows_to_decide, verdict.measure) for verdict in undecided if verdict.rows_to_decide)
     told = f"INCONCLUSIVE is no pass: {rows} {who} do not tell whether a value is within its limit or beyond it."
     if not needed:
         return told
     (fewest, easiest), (most, hardest) = needed[0], needed[-1]
     how_many = f"about {fewest:,} for {easiest}" + (f", and {most:,} for {hardest}" if len(needed) > 1 else "")
     return f"{told} Were the values to stay, it would take {how_many}."
-
-
-def _enough(verdict: Verdict) -> int | None:
-    """Rows that would decide, in whole hundreds: it is an estimate."""
-    if verdict.limit is None or verdict.value is None:
-        return None
-    found = Measurement(value=verdict.value, n=verdict.n, interval=verdict.interval)
-    rows = rows_that_would_decide(found, verdict.limit)
-    return math.ceil(rows / 100) * 100 if rows else None
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:

@@ -140,6 +140,7 @@ def _verdict(safeguard: Safeguard, measure: str, entry: Entry, found: Measuremen
         unit=found.unit,
         interval=found.interval,
         n=found.n,
+        rows_to_decide=decision.rows_to_decide,
         details=found.details,
         cost=cost,
     )

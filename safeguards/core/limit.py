@@ -9,7 +9,7 @@ from typing import Literal
 from safeguards.core.errors import ConfigurationError
 from safeguards.core.verdict import Measurement, Outcome
 
-__all__ = ["DecideOn", "Decision", "Limit", "decide", "rows_that_would_decide"]
+__all__ = ["DecideOn", "Decision", "Limit", "decide"]
 
 MOST_TIMES_NARROWER = 1e4
 DecideOn = Literal["interval", "point"]
@@ -53,11 +53,12 @@ class Limit:
 
 @dataclass(frozen=True, kw_only=True)
 class Decision:
-    """An outcome and the sentence that explains it."""
+    """An outcome, the sentence that explains it, and `Verdict.rows_to_decide`."""
 
     outcome: Outcome
     margin: float | None
     reason: str
+    rows_to_decide: int | None = None
 
 
 def decide(found: Measurement, limit: Limit, *, on: DecideOn = "interval") -> Decision:
@@ -70,7 +71,9 @@ def decide(found: Measurement, limit: Limit, *, on: DecideOn = "interval") -> De
     outcome, words = _ladder(found, limit, on)
     margin = limit.margin(found.value) if math.isfinite(found.value) else None
     reason = ". ".join(part for part in (words, found.note) if part)
-    return Decision(outcome=outcome, margin=margin, reason=reason)
+    crosses = outcome is Outcome.INCONCLUSIVE and not found.insufficient
+    rows = _rows_to_decide(found, limit) if crosses else None
+    return Decision(outcome=outcome, margin=margin, reason=reason, rows_to_decide=rows)
 
 
 def _ladder(found: Measurement, limit: Limit, on: DecideOn) -> tuple[Outcome, str]:
@@ -102,29 +105,27 @@ def _side(limit: Limit, deciding_margin: float, value: float) -> Outcome:
     return Outcome.WARN if limit.margin(value) < limit.warn_within else Outcome.PASS
 
 
-def rows_that_would_decide(found: Measurement, limit: Limit) -> int | None:
-    """About how many rows would decide, were the value to stay: an interval narrows with the root of n.
-
-    None where no number would: without an interval or rows, or with a value (all but) on the limit itself.
-    """
+def _rows_to_decide(found: Measurement, limit: Limit) -> int | None:
+    """An interval narrows with the root of n; None where it does not, or with a value (all but) on the limit itself."""
     distance = abs(limit.margin(found.value))
-    if found.interval is None or found.n == 0 or distance == 0:
+    if not found.narrows or found.interval is None or found.n == 0 or distance == 0:
         return None
     end = found.interval[1] if found.value < limit.bound else found.interval[0]
     narrower = abs(end - found.value) / distance
     if not narrower < MOST_TIMES_NARROWER:
         return None
-    return max(found.n + 1, math.ceil(found.n * narrower**2))
+    return _rounded(max(found.n + 1, math.ceil(found.n * narrower**2)))
 
 
 def _how_many(found: Measurement, limit: Limit) -> str:
     if not found.narrows:
         return ""
-    rows = rows_that_would_decide(found, limit)
-    return f"; about {_rounded(rows):,} rows would decide it" if rows else "; no number of rows would decide it"
+    rows = _rows_to_decide(found, limit)
+    return f"; about {rows:,} rows would decide it" if rows else "; no number of rows would decide it"
 
 
 def _rounded(rows: int) -> int:
+    """Up to two digits: it is an estimate."""
     size = int(10 ** max(0, len(str(rows)) - 2))
     return math.ceil(rows / size) * size
 

@@ -76,7 +76,11 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """One answer of one safeguard. ``margin`` >= 0 is within the limit, in the unit of the value."""
+    """One answer of one safeguard. ``margin`` >= 0 is within the limit, in the unit of the value.
+
+    ``rows_to_decide`` is about how many rows it would take in place of ``n``, were the value to stay; None unless the
+    interval crosses the limit, and where no number of rows would do.
+    """
 
     safeguard: str
     measure: str
@@ -89,6 +93,7 @@ class Verdict:
     unit: str = ""
     interval: tuple[float, float] | None = None
     n: int = 0
+    rows_to_decide: int | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
     cost: Cost | None = None
 
@@ -101,7 +106,7 @@ class Verdict:
         """The inverse of `to_dict`. Raises ``KeyError``, ``TypeError`` or ``ValueError`` on other data."""
         from safeguards.core.limit import Limit
 
-        interval = data.get("interval")
+        interval, rows = data.get("interval"), data.get("rows_to_decide")
         return cls(
             safeguard=str(data["safeguard"]),
             measure=str(data["measure"]),
@@ -114,6 +119,7 @@ class Verdict:
             unit=str(data.get("unit", "")),
             interval=None if interval is None else (float(interval[0]), float(interval[1])),
             n=int(data.get("n", 0)),
+            rows_to_decide=None if rows is None else int(rows),
             details=dict(data.get("details") or {}),
             cost=_cost(data.get("cost")),
         )

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safeguards.core.errors import ConfigurationError
-from safeguards.core.limit import Limit, decide, rows_that_would_decide
+from safeguards.core.limit import Limit, decide
 from safeguards.core.verdict import Measurement, Outcome
 
 AT_MOST = Limit(at_most=0.1)
@@ -58,17 +58,40 @@ def test_without_interval_the_reason_says_so() -> None:
 
 def test_across_names_the_rows_that_would_decide() -> None:
     measurement = found(0.05, (0.0, 0.15), n=100)
-    assert rows_that_would_decide(measurement, AT_MOST) == 400
+    assert decide(measurement, AT_MOST).rows_to_decide == 400
     assert "about 400 rows would decide it" in decide(measurement, AT_MOST).reason
 
 
 def test_an_interval_that_does_not_narrow_with_the_root_of_n_names_no_rows() -> None:
     measurement = Measurement(value=0.05, interval=(0.0, 0.15), n=100, narrows=False)
     assert decide(measurement, AT_MOST).reason.endswith("the interval crosses the limit")
+    assert decide(measurement, AT_MOST).rows_to_decide is None
+
+
+def test_the_rows_that_would_decide_are_an_estimate_of_two_digits() -> None:
+    """Half-width 0.1 at a distance of 0.03: (10 / 3)^2 times the 100 rows are 1,112, about 1,200."""
+    decision = decide(found(0.07, (0.0, 0.17), n=100), AT_MOST)
+    assert decision.rows_to_decide == 1200
+    assert "about 1,200 rows would decide it" in decision.reason
+
+
+@pytest.mark.parametrize(
+    "measurement",
+    [
+        Measurement(value=0.05, interval=(0.0, 0.08), n=100),
+        Measurement(value=0.25, interval=(0.2, 0.3), n=100),
+        Measurement(value=0.05, interval=(0.0, 0.15), n=100, insufficient="small groups"),
+        Measurement(value=0.05, interval=(0.0, 0.15), n=0),
+        Measurement(value=0.05, n=100),
+    ],
+)
+def test_what_is_decided_and_what_rows_cannot_decide_names_no_rows(measurement: Measurement) -> None:
+    assert decide(measurement, AT_MOST).rows_to_decide is None
 
 
 def test_on_the_limit_no_number_of_rows_decides() -> None:
     assert "no number of rows" in decide(found(0.1, (0.0, 0.2)), AT_MOST).reason
+    assert decide(found(0.1, (0.0, 0.2)), AT_MOST).rows_to_decide is None
 
 
 def test_margin_is_signed_in_the_unit_of_the_value() -> None:

@@ -26,6 +26,7 @@ def verdict(**changes: object) -> Verdict:
         "unit": "share",
         "interval": (0.2, 0.3),
         "n": 57,
+        "rows_to_decide": 400,
         "details": {"groups": {"a": 1}},
         "cost": Cost(seconds=0.5, share_of_fit=0.01),
     }

@@ -7,17 +7,17 @@ import sys
 import pytest
 
 from pipelines.demo import STUDIES, guards, main, what_rows_show
-from safeguards import Limit, Moment, Outcome, Verdict
+from safeguards import Moment, Outcome, Verdict
 from tests.helpers.launch import run
 
 TOPICS = ("overfitting", "fairness", "adversarial", "drift")
 
 
-def verdict(outcome, measure="m", value=0.1, interval=(0.0, 0.3), n=100):
+def verdict(outcome, measure="m", rows_to_decide=None):
+    moment = Moment(stage="validate", epoch=0, step=0)
     return Verdict(
-        safeguard="s", measure=measure, outcome=outcome, reason="", value=value, interval=interval, n=n,
-        limit=Limit(at_most=0.2), moment=Moment(stage="validate", epoch=0, step=0),
-    )  # fmt: skip
+        safeguard="s", measure=measure, outcome=outcome, reason="", moment=moment, rows_to_decide=rows_to_decide
+    )
 
 
 def test_what_rows_show_is_nothing_more_when_all_is_decided():
@@ -32,9 +32,9 @@ def test_what_rows_show_counts_the_last_verdict_of_each_measure_only():
 def test_what_rows_show_names_the_easiest_and_the_hardest():
     told = what_rows_show(
         [
-            verdict(Outcome.INCONCLUSIVE, "near"),  # half-width 0.2, distance 0.1: four times the rows
-            verdict(Outcome.INCONCLUSIVE, "far", interval=(0.0, 0.5)),  # half-width 0.4: sixteen times
-            verdict(Outcome.INCONCLUSIVE, "unknown", interval=None),
+            verdict(Outcome.INCONCLUSIVE, "far", rows_to_decide=1600),
+            verdict(Outcome.INCONCLUSIVE, "near", rows_to_decide=400),
+            verdict(Outcome.INCONCLUSIVE, "unknown"),
         ],
         137,
         "patients",
@@ -44,7 +44,7 @@ def test_what_rows_show_names_the_easiest_and_the_hardest():
 
 
 def test_what_rows_show_says_so_without_a_number_where_there_is_none():
-    told = what_rows_show([verdict(Outcome.INCONCLUSIVE, interval=None)], 137, "patients")
+    told = what_rows_show([verdict(Outcome.INCONCLUSIVE)], 137, "patients")
     assert told.endswith("beyond it.")
 
 
