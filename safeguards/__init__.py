@@ -5,18 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from safeguards import _telemetry as _telemetry
-from safeguards.core.batch import BatchFields
-from safeguards.core.errors import LimitViolated, SafeguardError
-from safeguards.core.limit import Limit
-from safeguards.core.rows import Rows, Sample
-from safeguards.core.run import verdicts
-from safeguards.core.safeguard import Safeguard, SafeguardOptions
-from safeguards.core.scene import Scene
-from safeguards.core.verdict import Measurement, Moment, Outcome, Verdict
 
 if TYPE_CHECKING:
     from safeguards.adversarial.guard import AdversarialEvaluation
     from safeguards.adversarial.threat import ThreatModel
+    from safeguards.core.batch import BatchFields
+    from safeguards.core.errors import LimitViolated, SafeguardError
+    from safeguards.core.limit import Limit
+    from safeguards.core.rows import Rows, Sample
+    from safeguards.core.run import verdicts
+    from safeguards.core.safeguard import Safeguard, SafeguardOptions
+    from safeguards.core.scene import Scene
+    from safeguards.core.verdict import Measurement, Moment, Outcome, Verdict
     from safeguards.drift.guard import DriftReport
     from safeguards.fairness.guard import FairnessCheck
     from safeguards.overfitting.guard import OverfittingGuard
@@ -43,19 +43,37 @@ __all__ = [
     "verdicts",
 ]
 
-_TOPICS = {
-    "AdversarialEvaluation": "safeguards.adversarial.guard",
-    "ThreatModel": "safeguards.adversarial.threat",
-    "DriftReport": "safeguards.drift.guard",
-    "FairnessCheck": "safeguards.fairness.guard",
-    "OverfittingGuard": "safeguards.overfitting.guard",
+_HOMES = {
+    "AdversarialEvaluation": "adversarial.guard",
+    "BatchFields": "core.batch",
+    "DriftReport": "drift.guard",
+    "FairnessCheck": "fairness.guard",
+    "Limit": "core.limit",
+    "LimitViolated": "core.errors",
+    "Measurement": "core.verdict",
+    "Moment": "core.verdict",
+    "Outcome": "core.verdict",
+    "OverfittingGuard": "overfitting.guard",
+    "Rows": "core.rows",
+    "Safeguard": "core.safeguard",
+    "SafeguardError": "core.errors",
+    "SafeguardOptions": "core.safeguard",
+    "Sample": "core.rows",
+    "Scene": "core.scene",
+    "ThreatModel": "adversarial.threat",
+    "Verdict": "core.verdict",
+    "verdicts": "core.run",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Topics load when they are used."""
-    if name not in _TOPICS:
+    """A name loads its module when it is used, so that a command that needs no torch starts at once."""
+    if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     import importlib
 
-    return getattr(importlib.import_module(_TOPICS[name]), name)
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

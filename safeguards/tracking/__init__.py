@@ -2,18 +2,19 @@
 
 from typing import TYPE_CHECKING, Any
 
-from safeguards.tracking.tracker import MLflowTracker
-
 if TYPE_CHECKING:
     from safeguards.tracking.config import SaveConfig
+    from safeguards.tracking.tracker import MLflowTracker
 
 __all__ = ["MLflowTracker", "SaveConfig"]
 
+_HOMES = {"MLflowTracker": "tracker", "SaveConfig": "config"}
+
 
 def __getattr__(name: str) -> Any:
-    """`SaveConfig` needs the command line's packages; who trains from Python does not."""
-    if name == "SaveConfig":
-        from safeguards.tracking.config import SaveConfig
+    """`SaveConfig` needs the command line's packages, `MLflowTracker` Lightning; who asks for neither loads neither."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
 
-        return SaveConfig
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
