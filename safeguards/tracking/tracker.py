@@ -10,7 +10,7 @@ import tempfile
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 from lightning_utilities.core.rank_zero import rank_zero_only
 
@@ -33,7 +33,15 @@ if TYPE_CHECKING:
 __all__ = ["MLflowTracker"]
 
 log = logging.getLogger(__name__)
-T = TypeVar("T")
+# The store is there and says no: that is told before training. Anything else may pass.
+REFUSALS = (
+    "INVALID_PARAMETER_VALUE",
+    "INVALID_STATE",
+    "PERMISSION_DENIED",
+    "RESOURCE_ALREADY_EXISTS",
+    "RESOURCE_DOES_NOT_EXIST",
+    "UNAUTHENTICATED",
+)
 
 
 def _base() -> tuple[type, Callable[..., Any]]:
@@ -88,26 +96,60 @@ class MLflowTracker(MLFlowLogger):
         self._client: MlflowClient | None = None
         self._untouched = run_id is None
         self._replay: list[Callable[[], object]] = []
-        if getattr(rank_zero_only, "rank", 0) == 0:
+        self._refusal: str | None = None
+        self._ledger: str | None = None
+        if self._is_first:
             set_defaults()
             check(self._uri)
-            self._carefully(lambda: self._connect(None))
+            try:
+                self._connect(None)
+                return
+            except ConfigurationError:
+                raise
+            except Exception as error:
+                cause = said(error)
+            self._refuse(cause)
 
     @property
     @rank_zero_experiment
     def experiment(self) -> MlflowClient:
-        """The client of the store; the run exists once it was asked for. Raises `ConfigurationError` otherwise."""
-        return self._client or self._carefully(lambda: self._open(self._named_run))
+        """The client of the store. The run exists once this was asked for, or once a store that is away is back.
 
-    def _carefully(self, work: Callable[[], T]) -> T:
+        Raises `ConfigurationError` when the store is there and refuses the run.
+        """
+        if not self._opened() and self._refusal is not None:
+            self._refuse(self._refusal)
+        return self._mlflow_client
+
+    @property
+    def _is_first(self) -> bool:
+        return getattr(rank_zero_only, "rank", 0) == 0
+
+    def _refuse(self, cause: str) -> NoReturn:
         """Errors of MLflow quote URIs with their passwords: neither their text nor their chain may go on."""
-        try:
-            return work()
-        except ConfigurationError:
-            raise
-        except Exception as error:
-            cause = said(error)
         raise ConfigurationError(f"MLflowTracker(tracking_uri={said(self._uri)!r}) cannot open a run: {cause}")
+
+    def _opened(self, *, insist: bool = False) -> bool:
+        """Whether there is a run, made or continued now if the store is there; then what waited for it is done."""
+        if self._client is None and self._is_first:
+            self._outbox.attempt("run", self._try_to_open, insist=insist)
+            if self._client is not None:
+                self._catch_up()
+        return self._client is not None
+
+    def _try_to_open(self) -> None:
+        try:
+            self._open(self._named_run)
+        except Exception as error:
+            if getattr(error, "error_code", None) not in REFUSALS:
+                raise
+            self._refusal = said(error)
+
+    def _catch_up(self) -> None:
+        if self._ledger is not None:
+            self._resume(self._ledger)
+        for again in self._replay:
+            self._outbox.attempt("earlier texts", again)
 
     def _connect(self, run_id: str | None) -> None:
         """Make the client, and with it the tables of a new database."""
@@ -118,7 +160,9 @@ class MLflowTracker(MLFlowLogger):
         """Make the experiment and the run, or continue one. Lightning points the environment at its store meanwhile,
         which would be the next tracker's default: that is taken back.
         """
+        uploads = self._checkpoint_callback, self._logged_model_time
         self._connect(run_id)
+        self._checkpoint_callback, self._logged_model_time = uploads
         with alone(self._uri), environment({"MLFLOW_TRACKING_URI": self._uri}):
             try:
                 client: MlflowClient = super().experiment
@@ -132,15 +176,13 @@ class MLflowTracker(MLFlowLogger):
 
     @property
     def run_id(self) -> str | None:
-        """Of the MLflow run; None on other ranks than 0."""
-        _ = self.experiment
-        return None if self._client is None else super().run_id
+        """Of the MLflow run; None on other ranks than 0, and while there is none because the store is away."""
+        return self._run_id if self._opened() else None
 
     @property
     def experiment_id(self) -> str | None:
-        """Of the MLflow experiment; None on other ranks than 0."""
-        _ = self.experiment
-        return None if self._client is None else super().experiment_id
+        """Of the MLflow experiment; None where `run_id` is."""
+        return self._experiment_id if self._opened() else None
 
     @property
     def save_dir(self) -> str | None:
@@ -165,17 +207,22 @@ class MLflowTracker(MLFlowLogger):
     @rank_zero_only
     def keep_text(self, text: str, name: str) -> None:
         """Keep a text as an artifact, without secrets. A failure costs a line in the log."""
-        client, clean = self.experiment, redact(text, known_secrets(os.environ))
-        self._replay.append(lambda: client.log_text(self.run_id, clean, name))
-        self._outbox.attempt(name, self._replay[-1])
+        clean = redact(text, known_secrets(os.environ))
+
+        def keep() -> None:
+            self._mlflow_client.log_text(str(self._run_id), clean, name)
+
+        if self._opened():
+            self._outbox.attempt(name, keep)
+        self._replay.append(keep)
 
     def _send(self, *, insist: bool = False) -> bool:
-        return self._outbox.send(self.experiment, str(self.run_id), insist=insist)
+        return self._opened(insist=insist) and self._outbox.send(self._mlflow_client, str(self._run_id), insist=insist)
 
     @rank_zero_only
     def finalize(self, status: str = "success") -> None:
         """Send what waits and close the run with this status; say what could not be sent."""
-        if self._client is None:
+        if self._client is None and not self._outbox.waiting:
             return
         close = super().finalize
         if self._send(insist=True):
@@ -192,15 +239,19 @@ class MLflowTracker(MLFlowLogger):
     @rank_zero_only
     def begin_safeguards(self, run_id: str) -> None:
         """Training begins under this id of the ledger: a resumed checkpoint goes on in the MLflow run of its ledger."""
-        client = self.experiment
-        if self._untouched:
-            self._outbox.attempt("resume", lambda: self._rejoin(client, run_id))
+        if self._untouched and self._opened():
+            self._resume(run_id)
+        elif self._untouched:
+            self._ledger = run_id
         self._outbox.put(*own_tags({"safeguards.run_id": run_id, "safeguards.ended": "running"}))
         self._send()
 
+    def _resume(self, run_id: str) -> None:
+        self._outbox.attempt("resume", lambda: self._rejoin(self._mlflow_client, run_id))
+
     def _rejoin(self, client: MlflowClient, run_id: str) -> None:
         """Lightning made a run before it read the checkpoint; where the ledger has one already, that one goes on."""
-        earlier, made = _run_of(client, str(self.experiment_id), run_id), self.run_id
+        earlier, made = _run_of(client, str(self._experiment_id), run_id), self._run_id
         if earlier is None or earlier == made:
             return
         client.update_run(earlier, status="RUNNING")
@@ -222,7 +273,7 @@ class MLflowTracker(MLFlowLogger):
     def _upload(self, directory: Path) -> None:
         with tempfile.TemporaryDirectory() as place:
             stage(directory, Path(place), known_secrets(os.environ))
-            self.experiment.log_artifacts(str(self.run_id), place, "safeguards")
+            self._mlflow_client.log_artifacts(str(self._run_id), place, "safeguards")
 
     def describe(self) -> dict[str, str]:
         """Where everything is, on rank 0: tracking_uri, experiment, run_id and artifacts, without secrets."""

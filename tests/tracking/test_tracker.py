@@ -14,7 +14,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from safeguards.core.ending import Summary
-from safeguards.core.errors import LimitViolated
+from safeguards.core.errors import ConfigurationError, LimitViolated
 from safeguards.core.ledger import Ledger
 from safeguards.core.redact import MARK
 from safeguards.core.verdict import Moment, Outcome, Verdict
@@ -220,6 +220,63 @@ def test_an_outage_loses_neither_training_nor_points(here: Path, caplog: pytest.
     [line] = said(caplog)
     assert "training goes on" in line
     assert run.data.tags["safeguards.tracking"] == "complete"
+
+
+def rename(folder: Path, old: str, new: str) -> None:
+    with sqlite3.connect(folder / "mlflow.db") as database:
+        database.execute(f"ALTER TABLE {old} RENAME TO {new}")
+
+
+def test_a_store_that_is_lost_before_training_gets_its_run_once_it_is_back(
+    here: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Back(pl.Callback):
+        def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, index: int) -> None:
+            if index == 2:
+                rename(here, "hidden", "experiments")
+
+    tracker = MLflowTracker()
+    rename(here, "experiments", "hidden")
+    made = jobs.trainer(tracker, here)
+    made.callbacks.append(Back())
+    tracker.keep_text("a: 1", "config.yaml")
+    made.fit(jobs.Net(lr=0.5))
+    [run] = runs(here)
+    assert steps(here, run, "train_loss") == [0, 1, 2, 3]
+    assert run.data.params["lr"] == "0.5"
+    assert run.data.tags["safeguards.tracking"] == "complete"
+    assert run.info.status == "FINISHED"
+    assert {"config.yaml", "safeguards/verdicts.jsonl"} <= set(artifacts(run))
+    assert [line for line in said(caplog) if "training goes on" in line] == said(caplog)[:1]
+
+
+def test_a_store_that_never_comes_back_costs_its_points_only(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    tracker = MLflowTracker()
+    rename(here, "experiments", "hidden")
+    made = jobs.trainer(tracker, here)
+    made.fit(jobs.Net())
+    assert (made.global_step, tracker.run_id) == (4, None)
+    assert "points, parameters and tags did not reach" in said(caplog)[-1]
+
+
+def test_a_checkpoint_that_is_resumed_while_the_store_is_away_goes_on_in_its_run(here: Path) -> None:
+    earlier, later = MLflowTracker(), MLflowTracker()
+    earlier.begin_safeguards("same")
+    rename(here, "experiments", "hidden")
+    later.log_hyperparams({"lr": 1.0})
+    later.begin_safeguards("same")
+    later.log_metrics({"x": 1.0}, step=0)
+    assert later.run_id is None
+    rename(here, "hidden", "experiments")
+    later.finalize()
+    [run] = runs(here)
+    assert run.info.run_id == later.run_id == earlier.run_id
+    assert (run.data.params, run.data.metrics["x"]) == ({"lr": "1.0"}, 1.0)
+
+
+def test_a_run_that_the_store_refuses_is_said_before_training(here: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"cannot open a run: MlflowException: Run with id=missing not found"):
+        jobs.trainer(MLflowTracker(run_id="missing"), here).fit(jobs.Net())
 
 
 def test_artifacts_that_cannot_be_kept_are_said_and_the_ledger_stays(
