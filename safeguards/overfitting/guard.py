@@ -88,8 +88,10 @@ class OverfittingGuard(Safeguard):
         self._patience = Patience(looks=patience)
         self._trend = Trend(window=TREND_WINDOW)
         self._weights = BestWeights()
+        self._in_fit = False
 
     def prepare(self, scene: Scene) -> Any:
+        self._in_fit = scene.trainer.state.fn == "fit"
         return self._source.begin()
 
     def observe(self, seen: Any, rows: Rows, scene: Scene) -> None:
@@ -105,13 +107,13 @@ class OverfittingGuard(Safeguard):
         if found is None:
             return {}
         details = {**found.details, "source": self._source.name}
-        if scene.trainer.state.fn == "fit":
+        if self._in_fit:
             details |= self._story(found, scene)
         return {"generalization_gap": replace(found, details=details)}
 
     def reaction_to(self, verdicts: Sequence[Verdict]) -> Reaction:
-        """What follows a FAIL, once patience has run out."""
-        if any(verdict.moment.stage == "test" for verdict in verdicts) or not verdicts:
+        """What follows a FAIL, once patience has run out. Only looks while training use it up."""
+        if not self._in_fit or not verdicts:
             return super().reaction_to(verdicts)
         self._patience.count(any(verdict.outcome is Outcome.FAIL for verdict in verdicts))
         return self.reaction if self._patience.exhausted else "record"

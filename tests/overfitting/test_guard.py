@@ -51,6 +51,19 @@ def test_training_stops_after_as_many_failing_looks_in_a_row(tmp_path: Path, pat
         assert found[2].details["patience"].endswith("1 before this one")
 
 
+def test_looks_outside_training_leave_patience_alone(tmp_path: Path) -> None:
+    """Each look of this module's is a FAIL; the second in training stops it, whatever was validated between."""
+    watch = guard(patience=2, reaction="stop", fields=FIELDS, limits={"generalization_gap": Limit(at_most=-9)})
+    runner = trainer(tmp_path, watch, max_epochs=1)
+    data = DataLoader(rows(64), 16), DataLoader(rows(32), 16)
+    runner.fit(Net(), *data)
+    for _ in range(2):
+        runner.validate(Net(), data[1], verbose=False)
+    assert watch.memory()["failed"] == 1
+    runner.test(Net(), data[1], verbose=False)
+    assert watch.memory()["failed"] == 1
+
+
 def test_patience_holds_back_an_exception_too(tmp_path: Path) -> None:
     with pytest.raises(LimitViolated, match="9 against a limit of at most 5"):
         fit(tmp_path, guard(patience=2, reaction="raise"), module=Scripted, max_epochs=6)
