@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from safeguards.adversarial.guard import AdversarialEvaluation
     from safeguards.adversarial.threat import ThreatModel
     from safeguards.core.batch import BatchFields
-    from safeguards.core.errors import LimitViolated, SafeguardError
+    from safeguards.core.errors import ConfigurationError, LimitViolated, NotApplicable, SafeguardError
     from safeguards.core.limit import Limit
     from safeguards.core.rows import Rows, Sample
     from safeguards.core.run import verdicts
@@ -24,12 +24,14 @@ if TYPE_CHECKING:
 __all__ = [
     "AdversarialEvaluation",
     "BatchFields",
+    "ConfigurationError",
     "DriftReport",
     "FairnessCheck",
     "Limit",
     "LimitViolated",
     "Measurement",
     "Moment",
+    "NotApplicable",
     "Outcome",
     "OverfittingGuard",
     "Rows",
@@ -46,12 +48,14 @@ __all__ = [
 _HOMES = {
     "AdversarialEvaluation": "adversarial.guard",
     "BatchFields": "core.batch",
+    "ConfigurationError": "core.errors",
     "DriftReport": "drift.guard",
     "FairnessCheck": "fairness.guard",
     "Limit": "core.limit",
     "LimitViolated": "core.errors",
     "Measurement": "core.verdict",
     "Moment": "core.verdict",
+    "NotApplicable": "core.errors",
     "Outcome": "core.verdict",
     "OverfittingGuard": "overfitting.guard",
     "Rows": "core.rows",
