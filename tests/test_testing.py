@@ -1,5 +1,6 @@
 """The contract over every exported safeguard, and over one bad callback per clause, which must fail that clause."""
 
+import re
 from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -127,10 +128,15 @@ def test_contract(name: str, tmp_path: Path) -> None:
     check_safeguard(MAKERS[name], tmp_path)
 
 
-def test_one_process_equals_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_process_equals_two_but_for_rank_local_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
-    names = ["Balance" if name == "own" else name for name in MAKERS]
-    check_processes([f"tests.test_testing:{name}" for name in names], tmp_path)
+    names = [f"{__name__}:{name}" for name in ("Balance", *MAKERS, "Local") if name != "own"]
+    with pytest.raises(ContractBroken) as broken:
+        check_processes(names, tmp_path)
+    clause, *differences = re.split(r": (?=tests)|; (?=tests)", str(broken.value))
+    assert clause == "one process equals two"
+    assert differences[0].startswith("tests.test_testing:Local: n: 57 and 29 ")
+    assert all(text.startswith("tests.test_testing:Local: ") for text in differences)
 
 
 def test_a_clause_for_every_bad_callback() -> None:
@@ -142,12 +148,6 @@ def test_bad_callback_fails_its_clause(clause: str, tmp_path: Path) -> None:
     CLAUSES[clause](Balance, tmp_path)
     with pytest.raises(ContractBroken, match=clause):
         CLAUSES[clause](BAD[clause], tmp_path)
-
-
-def test_rank_local_numbers_fail_one_process_equals_two(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
-    with pytest.raises(ContractBroken, match=r"one process equals two: .*Local: n: 57 and 29"):
-        check_processes("tests.test_testing:Local", tmp_path)
 
 
 def test_yaml_with_a_wrong_key_fails(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -47,28 +48,38 @@ print("OUTCOME", verdicts(trainer)[-1].outcome, verdicts(trainer)[-1].n)
 """
 
 
-@pytest.mark.parametrize(
-    ("blocked", "first", "also", "named", "both"),
-    [
-        ([], "pytorch_lightning", None, "pytorch_lightning", False),
-        ([], "lightning.pytorch", None, "lightning.pytorch", False),
-        ([], "pytorch_lightning", "lightning.pytorch", "lightning.pytorch", True),
-        ([], None, None, "lightning.pytorch", False),
-        (["lightning"], None, None, "pytorch_lightning", True),
-        (["pytorch_lightning"], None, None, "lightning.pytorch", True),
-    ],
-    ids=["pl", "lightning", "both", "mixed", "only pl", "only lightning"],
-)
+CASES: dict[str, tuple[list[str], str | None, str | None, str, bool]] = {
+    "pl": ([], "pytorch_lightning", None, "pytorch_lightning", False),
+    "lightning": ([], "lightning.pytorch", None, "lightning.pytorch", False),
+    "both": ([], "pytorch_lightning", "lightning.pytorch", "lightning.pytorch", True),
+    "mixed": ([], None, None, "lightning.pytorch", False),
+    "only pl": (["lightning"], None, None, "pytorch_lightning", True),
+    "only lightning": (["pytorch_lightning"], None, None, "lightning.pytorch", True),
+}
+
+
+@pytest.fixture(scope="module")
+def interpreters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, subprocess.CompletedProcess[str]]:
+    """One per case, two at a time."""
+
+    def interpret(name: str) -> subprocess.CompletedProcess[str]:
+        blocked, first, also, named, both = CASES[name]
+        return subprocess.run(
+            [sys.executable, "-c", JOB.format(blocked=blocked, first=first, also=also, named=named, both=both)],
+            cwd=tmp_path_factory.mktemp("place"),
+            env={"PYTHONPATH": str(ROOT), "PATH": "", "OMP_NUM_THREADS": "1"},
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(CASES, pool.map(interpret, CASES), strict=True))
+
+
+@pytest.mark.parametrize("name", CASES)
 def test_safeguards_judge_in_every_namespace(
-    blocked: list[str], first: str | None, also: str | None, named: str, both: bool, tmp_path: Path
+    name: str, interpreters: dict[str, subprocess.CompletedProcess[str]]
 ) -> None:
-    job = JOB.format(blocked=blocked, first=first, also=also, named=named, both=both)
-    done = subprocess.run(
-        [sys.executable, "-c", job],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT), "PATH": ""},
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = interpreters[name]
     assert "OUTCOME PASS 40" in done.stdout, done.stderr[-3000:]
