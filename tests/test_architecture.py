@@ -21,18 +21,19 @@ LONGEST_FILE = 350
 HEAVY = {"mlflow", "evidently", "art", "fairlearn", "deepspeed", "optuna"}
 STANDARD = sys.stdlib_module_names | {"__future__"}
 
-OTHER_ROOMS = {"core", "deepspeed", "tracking", "gate", "card", "_cli"}
+OTHER_ROOMS = {"core", "deepspeed", "search", "tracking", "gate", "card", "_cli"}
 """Rooms of the library that are no topic; every other folder of it is one."""
 
 MAY_IMPORT = {
     "core": {"core"},
     "deepspeed": {"deepspeed", "core"},
+    "search": {"search", "core"},
     "tracking": {"tracking", "core"},
     "gate": {"gate", "core", "tracking"},
     "card": {"card", "core", "tracking"},
     "_cli": {"_cli", "core", "deepspeed", "tracking"},
 }
-ONLY_ROOM_OF = {"mlflow": "tracking", "deepspeed": "deepspeed"}
+ONLY_ROOM_OF = {"mlflow": "tracking", "deepspeed": "deepspeed", "optuna": "search"}
 FOUNDATION = ("verdict", "limit", "errors")
 IMPURE = {"lightning", "pytorch_lightning", "mlflow"} | {  # frameworks
     "os", "pathlib", "io", "shutil", "tempfile", "sqlite3",  # files
@@ -126,7 +127,7 @@ def may_import(room: str, one: Import) -> bool:
 
 
 @library
-def test_mlflow_and_deepspeed_keep_to_their_rooms(path: Path) -> None:
+def test_mlflow_deepspeed_and_optuna_keep_to_their_rooms(path: Path) -> None:
     assert offences(path, lambda one: ONLY_ROOM_OF.get(one.package, room_of(path)) != room_of(path)) == []
 
 

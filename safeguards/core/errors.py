@@ -6,7 +6,8 @@ SafeguardError
  ├─ NotApplicable        this measure cannot apply to this module or these data
  ├─ RankError            a process of the job failed; carries the rank and the text of each failure
  ├─ LimitViolated        a verdict failed and its safeguard asked for ``reaction="raise"``
- └─ LedgerError          a ledger cannot be read or written
+ ├─ LedgerError          a ledger cannot be read or written
+ └─ TrialFailed          a trial of a search came to nothing; the search goes on
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ __all__ = [
     "NotApplicable",
     "RankError",
     "SafeguardError",
+    "TrialFailed",
 ]
 
 
@@ -66,3 +68,7 @@ class LimitViolated(SafeguardError):  # noqa: N818 - a finding, not a defect
 
 class LedgerError(SafeguardError, OSError):
     """A ledger cannot be read or written."""
+
+
+class TrialFailed(SafeguardError):  # noqa: N818 - a finding of the search
+    """A trial of a search crashed, hung or diverged. The text is the reason that the study keeps."""

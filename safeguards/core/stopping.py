@@ -15,8 +15,8 @@ NO_MINIMA = (0, None)
 class Stop:
     """Lightning heeds ``should_stop`` only once ``min_epochs`` and ``min_steps`` are met, so they are lifted.
 
-    They are put back once training has ended. Two of these on one trainer do not mistake each other's lift for the user's
-    setting.
+    They are put back once training has ended. Two of these on one trainer do not mistake each other's lift for what
+    the user set.
     """
 
     def __init__(self) -> None:

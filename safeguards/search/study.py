@@ -1,0 +1,282 @@
+"""A thin front over a study of Optuna: what to try next, what came of it, and the answer."""
+
+from __future__ import annotations
+
+import difflib
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from safeguards.core.errors import ConfigurationError, TrialFailed
+from safeguards.core.ranks import describe
+from safeguards.search.constraints import Policy
+from safeguards.search.dimension import Value
+from safeguards.search.line import Ending
+from safeguards.search.result import Candidate, Direction, Result
+from safeguards.search.samplers import named_pruner, named_sampler
+from safeguards.search.space import Space
+from safeguards.search.storage import (
+    OWNER,
+    Retry,
+    attempts_lost,
+    open_storage,
+    take_up_orphans,
+    this_process,
+    waited_for,
+)
+
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.trial import FrozenTrial
+
+__all__ = ["Search", "Task"]
+
+ASKED, REASON, VERDICTS = "safeguards", "reason", "verdicts"
+NOT_KEPT = ("details", "cost")
+WAIT_SECONDS = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    """What is to be trained: the values of this trial by their key, and whom to ask whether it should go on."""
+
+    number: int
+    parameters: Mapping[str, Value]
+    prune: Callable[[int, float], bool]
+
+
+Train = Callable[[Task], Ending]
+
+
+class Search:
+    """Hyperparameters under constraints: every trial ends with a finite number for each constraint that was asked for.
+
+    Args:
+        space: what may vary.
+        objectives: metrics with their direction. Several give a Pareto front; trials are then pruned by nobody.
+        constraints: ``<safeguard>/<measure>`` of each limit to keep.
+        policy: what counts as a violation.
+        storage: None for memory, ``journal:PATH``, or the address of a database.
+        name: of the study; an existing one of this name is continued.
+        sampler: ``tpe``, ``gp``, ``nsga2`` or ``random``.
+        pruner: ``none``, ``median``, ``hyperband`` or ``halving``.
+        seed: of the sampler; None for one drawn by chance. A continued study does not draw again what it drew before.
+        retries: how often the parameters of a trial whose search died are trained again.
+
+    Raises:
+        ConfigurationError: for a wrong argument, a storage that cannot be opened, a study that asked for another thing.
+
+    """
+
+    def __init__(
+        self,
+        *,
+        space: Space,
+        objectives: Mapping[str, Direction],
+        constraints: Sequence[str] = (),
+        policy: Policy | None = None,
+        storage: str | None = None,
+        name: str = "search",
+        sampler: str = "tpe",
+        pruner: str = "none",
+        seed: int | None = 0,
+        retries: int = 2,
+    ) -> None:
+        self.space, self.objectives, self.constraints = space, dict(objectives), tuple(constraints)
+        self.policy = policy or Policy()
+        self._check(pruner)
+        self._retry = Retry(retries)
+        with _quiet():
+            self._pruner = named_pruner(pruner)
+            named_sampler(sampler, seed, drawn=0)
+            self.study = self._open(open_storage(storage, self._retry), name)
+            self._agree_with_what_was_asked()
+            self.study.sampler = named_sampler(sampler, seed, drawn=len(self.study.get_trials(deepcopy=False)))
+            self.study.pruner = self._pruner
+
+    def _check(self, pruner: str) -> None:
+        wrong = {name: way for name, way in self.objectives.items() if way not in ("minimize", "maximize")}
+        if wrong or not self.objectives:
+            raise ConfigurationError(
+                f"Search(objectives={self.objectives!r}): expected metrics, each minimize or maximize"
+            )
+        if len(self.objectives) > 1 and pruner != "none":
+            raise ConfigurationError(
+                f"Search(pruner={pruner!r}) with {len(self.objectives)} objectives: Optuna prunes by one value only; "
+                'write pruner="none", and let TrialReporter(end_after_failures=) end what its safeguards refuse'
+            )
+
+    def _open(self, storage: Any, name: str) -> Study:
+        import optuna
+
+        return optuna.create_study(
+            storage=storage, study_name=name, load_if_exists=True, directions=list(self.objectives.values())
+        )
+
+    def _agree_with_what_was_asked(self) -> None:
+        """A study that goes on must mean the same: earlier trials lack a constraint that is new, and would pass it."""
+        asked = {
+            "objectives": list(map(list, self.objectives.items())),
+            "constraints": sorted(self.constraints),
+            "inconclusive_is_feasible": self.policy.inconclusive_is_feasible,
+            "choices": {one.key: list(one.choices) for one in self.space.dimensions if one.choices},
+        }
+        before = self.study.user_attrs.get(ASKED)
+        if before is not None and before != asked:
+            raise ConfigurationError(
+                f"the study {self.study.study_name!r} asked for {before}, not for {asked}: give the search another name"
+            )
+        if before is None:
+            self.study.set_user_attr(ASKED, asked)
+
+    def enqueue(self, parameters: Mapping[str, Value]) -> None:
+        """Try these values first, unless they have been tried or are waiting already.
+
+        Raises `ConfigurationError` for a key that the space does not have.
+        """
+        known = [one.key for one in self.space.dimensions]
+        for key in parameters:
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+                raise ConfigurationError(f"enqueue: the space has no {key!r}; did you mean {near[0]!r}?")
+        self.study.enqueue_trial(dict(parameters), skip_if_exists=True)
+
+    def run(
+        self,
+        train: Train,
+        *,
+        trials: int,
+        seconds: float | None = None,
+        told: Callable[[Result], None] | None = None,
+        give_up_after: int = 5,
+    ) -> Result:
+        """Train until the study holds this many trials, those of earlier and other searches included, or time is up.
+
+        A trial that has begun is finished. ``told`` hears the result after each. Trials whose search died are queued
+        again and not counted; while another search trains the last ones, this one waits for them. Raises `TrialFailed`
+        once ``give_up_after`` trials have failed and none has ended otherwise.
+        """
+        began = time.monotonic()
+        with _quiet():
+            while (left := self._left(trials)) and (seconds is None or time.monotonic() - began < seconds):
+                if left < 0:
+                    time.sleep(WAIT_SECONDS)
+                    continue
+                self.study.optimize(lambda trial: self._objective(trial, train), n_trials=1, catch=(TrialFailed,))
+                result = self.result()
+                if told is not None:
+                    told(result)
+                _give_up(result, give_up_after)
+            return self.result()
+
+    def _left(self, trials: int) -> int:
+        """How many trials are still to be begun; below 0 while all are begun and some still run; 0 at the end."""
+        import optuna
+
+        take_up_orphans(self.study, self._retry)
+        optuna.storages.fail_stale_trials(self.study)
+        every = self.study.get_trials(deepcopy=False)
+        lost = attempts_lost(every)
+        finished = sum(trial.state.is_finished() and trial.number not in lost for trial in every)
+        running = waited_for(self.study)
+        return max(0, trials - finished - running) or (-running if finished < trials else 0)
+
+    def _objective(self, trial: Trial, train: Train) -> Any:
+        import optuna
+
+        trial.set_user_attr(OWNER, this_process())
+        parameters = self.space.suggest(trial)
+        try:
+            ending = train(Task(number=trial.number, parameters=parameters, prune=self._prune(trial)))
+            values = self._values(ending)
+        except TrialFailed as failed:
+            trial.set_user_attr(REASON, describe(failed))
+            raise
+        except KeyboardInterrupt:
+            self._retry(self.study, self.study.get_trials(deepcopy=False)[trial.number])
+            raise
+        self._keep(trial, ending)
+        if ending.state == "pruned":
+            raise optuna.TrialPruned(ending.reason)
+        return values
+
+    def _prune(self, trial: Trial) -> Callable[[int, float], bool]:
+        def ask(step: int, value: float) -> bool:
+            if len(self.objectives) > 1 or not math.isfinite(value):
+                return False
+            trial.report(value, step)
+            return trial.should_prune()
+
+        return ask
+
+    def _values(self, ending: Ending) -> list[float]:
+        """The objectives' values in order; none is needed of a trial that was pruned."""
+        if ending.state == "pruned":
+            return []
+        wrong = [name for name in self.objectives if not math.isfinite(ending.values.get(name, math.nan))]
+        if wrong:
+            raise TrialFailed(f"no finite value of {', '.join(wrong)} was told")
+        return [ending.values[name] for name in self.objectives]
+
+    def _keep(self, trial: Trial, ending: Ending) -> None:
+        """Optuna keeps the first value of a constraint and forgets later ones, so each is set once, at the end."""
+        for name in self.constraints:
+            value = ending.violations.get(name, math.nan)
+            trial.set_constraint(name, value if math.isfinite(value) else self.policy.unmeasured)
+        kept = [{name: value for name, value in one.items() if name not in NOT_KEPT} for one in ending.verdicts]
+        trial.set_user_attr(VERDICTS, kept)
+        if ending.reason:
+            trial.set_user_attr(REASON, ending.reason)
+
+    def result(self) -> Result:
+        """What the study holds now."""
+        import optuna
+
+        every = self.study.get_trials(deepcopy=False)
+        lost = attempts_lost(every)
+        counted = [trial for trial in every if trial.number not in lost]
+        states = optuna.trial.TrialState
+        return Result(
+            objectives=self.objectives,
+            candidates=[self._candidate(trial) for trial in counted if trial.state is states.COMPLETE],
+            pruned=sum(trial.state is states.PRUNED for trial in counted),
+            reasons={
+                trial.number: str(trial.user_attrs.get(REASON, "its search was killed"))
+                for trial in counted
+                if trial.state is states.FAIL
+            },
+        )
+
+    def _candidate(self, trial: FrozenTrial) -> Candidate:
+        """A trial that lacks a constraint, which only a hand in the database can bring about, does not keep it."""
+        return Candidate(
+            number=trial.number,
+            parameters=trial.params,
+            values=tuple(trial.values),
+            violations={name: trial.constraints.get(name, self.policy.unmeasured) for name in self.constraints},
+        )
+
+
+def _give_up(result: Result, failures: int) -> None:
+    if len(result.reasons) >= failures and not result.candidates and not result.pruned:
+        last = max(result.reasons)
+        raise TrialFailed(f"all of the first {len(result.reasons)} trials failed, the last: {result.reasons[last]}")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Optuna's notes on each trial are replaced by the result; what it calls experimental is what is tested here."""
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)

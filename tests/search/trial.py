@@ -1,0 +1,101 @@
+"""Trials for `safeguards.search.Torchrun`: what a process of one does is named by the first argument.
+
+Those of the first half import nothing heavy, so that each costs little more than its launcher.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+RANK = int(os.environ["RANK"])
+WORLD = int(os.environ["WORLD_SIZE"])
+
+
+def die(where):
+    """Rank 1 is killed as by a system without memory; rank 0 would wait for ever."""
+    if RANK == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    time.sleep(600)
+
+
+def hang(where):
+    """Hangs, deaf to signals, with a child in a session of its own that is no better."""
+    deaf = (
+        "import signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN); print('deaf', flush=True); time.sleep(600)"
+    )
+    child = subprocess.Popen([sys.executable, "-c", deaf], start_new_session=True, stdout=subprocess.PIPE)
+    child.stdout.readline()
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    Path(where, f"pids{RANK}").write_text(f"{os.getpid()} {child.pid}")
+    time.sleep(600)
+
+
+def silent(where):
+    """Ends well without a word."""
+
+
+def broken(where):
+    """Raises before there is a trainer that could tell."""
+    raise ValueError("postgresql://me:hunter2@host is no shape")
+
+
+def environment(where):
+    """Keeps what it was given."""
+    Path(where, f"environment{RANK}").write_text(json.dumps(dict(os.environ)))
+    finished(where)
+
+
+def finished(where):
+    """Says that it is complete, and ends well."""
+    if RANK == 0:
+        ending = {"state": "complete", "reason": "", "verdicts": []}
+        ending |= {"values": {"score": 0.5}, "violations": {"toy/accuracy": -0.5}}
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+            line.connect(os.environ["SAFEGUARDS_TRIAL"])
+            line.sendall(json.dumps({"ended": ending}).encode() + b"\n")
+            line.recv(100)
+
+
+def finished_and_died(where):
+    """Says that it is complete and then crashes."""
+    finished(where)
+    os._exit(7)
+
+
+def train(where, strategy, parameters, bad=False, differ=False):
+    """Trains the toys under a strategy; a bad trial scores 0, a differing one has other parameters on each rank."""
+    import pytorch_lightning as pl
+    import torch
+
+    import safeguards.deepspeed  # noqa: F401 - its strategies have names
+    from safeguards.search import TrialReporter
+    from tests.helpers.toys import WITHIN, Accuracy, Net, loader, trainer
+
+    class Scored(Net):
+        def on_validation_epoch_end(self):
+            self.log("score", torch.tensor(0.0 if bad else 1.0), sync_dist=True)
+
+    class Steps(pl.Callback):
+        def on_train_end(self, trainer, pl_module):
+            Path(where, f"steps{trainer.global_rank}").write_text(str(trainer.global_step))
+
+    reporter = TrialReporter(
+        objectives=["score"],
+        constraints=["toy/accuracy"],
+        parameters=parameters | ({"rank": RANK} if differ else {}),
+    )
+    pl.seed_everything(0, verbose=False)
+    job = trainer(
+        where, reporter, Steps(), Accuracy(limits={"accuracy": WITHIN}), devices=WORLD, strategy=strategy, max_epochs=3
+    )
+    job.fit(Scored(), loader(), loader())
+
+
+if __name__ == "__main__":
+    given = json.loads(sys.argv[2])
+    globals()[sys.argv[1]](**given)
