@@ -11,8 +11,12 @@ configuration is wrong; 3 a safeguard with ``reaction: raise`` ended it.
 from __future__ import annotations
 
 import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NoReturn
 
+import yaml
 from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
@@ -22,7 +26,7 @@ from pipelines.typos import one_line
 from safeguards.core.errors import ConfigurationError, LimitViolated
 from safeguards.tracking import SaveConfig
 
-__all__ = ["command", "main"]
+__all__ = ["command", "main", "read"]
 
 SHORT_NAMES = [
     getattr(room, name) for room in (safeguards, data, models) for name in room.__all__
@@ -57,13 +61,39 @@ class _Command(LightningCLI):
             raise SystemExit(WRONG_CONFIGURATION) from error
 
 
+class _Reading(_Command):
+    """Parses and checks; builds nothing, and leaves the seed alone."""
+
+    def instantiate_classes(self) -> None:
+        pass
+
+    def _set_seed(self) -> None:
+        pass
+
+
 def _features(data: Any) -> Any:
     return getattr(data, "features", None)
 
 
 def main(args: list[str] | None = None, *, run: bool = True) -> LightningCLI:
     """Parse ``args`` (default: the command line), build and run; with ``run=False`` only build."""
-    return _Command(
+    return _command_line(_Command, args, run=run)
+
+
+def read(files: Sequence[Path]) -> dict[str, Any]:
+    """The configuration that these files give, later over earlier, with every default; nothing is built.
+
+    Prints what is wrong in one line and raises ``SystemExit(2)`` when they do not parse.
+    """
+    with warnings.catch_warnings():  # Lightning warns where the process has arguments of its own
+        warnings.simplefilter("ignore")
+        read = _command_line(_Reading, [f"--config={file}" for file in files], run=False)
+    whole: dict[str, Any] = yaml.safe_load(read.parser.dump(read.config, skip_unset=False))
+    return whole
+
+
+def _command_line(kind: type[LightningCLI], args: list[str] | None, *, run: bool) -> LightningCLI:
+    return kind(
         LightningModule,
         LightningDataModule,
         subclass_mode_model=True,

@@ -118,6 +118,8 @@ _FORMS: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
         _member_of_option,
     ),
     (r"does not accept option '(?P<wrong>[^']+)'", _key_of_config),
+    (r"^Option '(?P<wrong>[^']+)' is not accepted", _key_of_config),
+    (r"File does not exist: '(?P<wrong>[^']+)'", _missing_file),
     (r"Expected a path but (?P<wrong>\S*(?:/|\.ya?ml)\S*) either not accessible", _missing_file),
     (r"unrecognized arguments: --(?P<wrong>\S+)", _key_of_config),
     (r"module '(?P<path>[^']+)' has no attribute '(?P<wrong>[^']+)'", _name_in_module),

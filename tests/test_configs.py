@@ -6,11 +6,13 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pipelines import search
 from pipelines.train import main
 from safeguards import Outcome, verdicts
 from tests.helpers.launch import launch
 
 CONF = Path(__file__).parents[1] / "conf"
+SEARCH = CONF / "search.yaml"
 SAFEGUARDS = sorted(CONF.glob("safeguards/*.yaml"))
 OVERLAYS = sorted([*CONF.glob("deepspeed/*.yaml"), *CONF.glob("strategy/*.yaml")])
 TWO_BATCHES = [
@@ -47,7 +49,7 @@ def asked(*callbacks):
 
 
 def test_every_file_is_of_a_kind_that_is_run_here():
-    assert {*CONF.rglob("*.yaml"), *CONF.rglob("*.yml")} == {CONF / "train.yaml", *SAFEGUARDS, *OVERLAYS}
+    assert {*CONF.rglob("*.yaml"), *CONF.rglob("*.yml")} == {CONF / "train.yaml", SEARCH, *SAFEGUARDS, *OVERLAYS}
     assert SAFEGUARDS
     assert OVERLAYS
 
@@ -67,6 +69,22 @@ def test_a_safeguard_is_added_to_those_of_the_run(path):
     found = fit(f"--trainer.callbacks+={path}", *IN_MEMORY)
     assert len(found) == before + asked(yaml.safe_load(path.read_text()))
     assert {outcome for _, _, outcome in found} <= JUDGED
+
+
+def test_the_search_as_it_stands_trains_a_trial(tmp_path, monkeypatch, capsys):
+    """The values that it tries first, in a process of its own; 64 rows decide nothing, which may win here."""
+    monkeypatch.setenv("PYTHONPATH", str(CONF.parent))
+    short = {"max_epochs": 1, "limit_train_batches": 2, "limit_val_batches": 2, "logger": False}
+    (tmp_path / "short.yaml").write_text(yaml.safe_dump({"trainer": short}))
+    over = f"--train=[{CONF / 'train.yaml'}, {tmp_path / 'short.yaml'}]"
+    code = search.main([f"--config={SEARCH}", over, "--trials=1"])
+    told = capsys.readouterr().out
+    assert (code, "1 trials: 1 trained to the end, 0 pruned, 0 failed; 1 feasible" in told) == (0, True), told
+    (tried,) = yaml.safe_load(SEARCH.read_text())["enqueue"]
+    (file,) = tmp_path.glob("safeguards_runs/search/diabetes/trial-0000/config.yaml")
+    model = yaml.safe_load(file.read_text())["model"]["init_args"]
+    assert {f"model.init_args.{name}": value for name, value in model.items()}.items() >= tried.items()
+    assert (tmp_path / "search.db").is_file()
 
 
 def fit_with_each(overlays):

@@ -1,0 +1,221 @@
+"""Search hyperparameters of a training run under the limits of its safeguards.
+
+    python -m pipelines.search --config conf/search.yaml
+    python -m pipelines.search --config conf/search.yaml --trials 40
+
+Exit codes: 0 a trial keeps every limit; 4 none does, and the closest are printed; 1 it broke; 2 the configuration is
+wrong.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import yaml
+from jsonargparse import ArgumentParser
+from jsonargparse.typing import Path_fr
+from tqdm import tqdm
+
+from pipelines.train import read
+from pipelines.typos import one_line
+from safeguards import Safeguard, SafeguardError
+from safeguards.core.errors import ConfigurationError
+from safeguards.core.names import encode
+from safeguards.search import Ending, Policy, Result, Search, Space, Task, Torchrun, place, without_secrets_of
+
+__all__ = ["Settings", "command", "main"]
+
+BROKE, WRONG_CONFIGURATION, NOTHING_FEASIBLE = 1, 2, 4
+STORAGE = "SAFEGUARDS_SEARCH_STORAGE"
+REPORTER = "safeguards.search.TrialReporter"
+QUIET = {"enable_progress_bar": False, "enable_model_summary": False}
+
+
+@dataclass(kw_only=True)
+class Settings:
+    """The keys of conf/search.yaml, where each is explained."""
+
+    train: list[Path_fr]
+    space: dict[str, dict[str, Any]]
+    objectives: dict[str, Literal["minimize", "maximize"]]
+    constraints: list[str] | None = None
+    inconclusive_is_feasible: bool = False
+    end_after_failures: int | None = None
+    storage: str | None = None
+    name: str = "search"
+    sampler: str = "tpe"
+    pruner: str = "none"
+    seed: int | None = 0
+    trials: int = 20
+    seconds: float | None = None
+    trial_seconds: float | None = None
+    retries: int = 2
+    enqueue: list[dict[str, Any]] = field(default_factory=list)
+    directory: str = "safeguards_runs/search"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The steps of a search, in order; its exit code."""
+    settings = _parse(arguments)
+    space = Space.read(settings.space)
+    training = read([Path(file.absolute) for file in settings.train])
+    constraints = _constraints(settings, training)
+    job = _reporting(training, settings, constraints)
+    _check(job, space)
+    address = settings.storage or os.environ.get(STORAGE) or "sqlite:///search.db"
+    search = Search(
+        space=space,
+        objectives=settings.objectives,
+        constraints=constraints,
+        policy=Policy(inconclusive_is_feasible=settings.inconclusive_is_feasible),
+        storage=None if address == "memory" else address,
+        name=settings.name,
+        sampler=settings.sampler,
+        pruner=settings.pruner,
+        seed=settings.seed,
+        retries=settings.retries,
+    )
+    for parameters in settings.enqueue:
+        search.enqueue(parameters)
+    trials = Trials(job=job, folder=Path(settings.directory, settings.name), torchrun=_torchrun(settings, job, address))
+    with tqdm(total=settings.trials, desc=settings.name, unit="trial") as bar:
+        result = search.run(
+            trials.train, trials=settings.trials, seconds=settings.seconds, told=lambda found: _show(bar, found)
+        )
+    print(_conclusion(result, trials))
+    return 0 if result.best else NOTHING_FEASIBLE
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trials:
+    """A folder per trial, with the configuration that it trains and what it printed."""
+
+    job: Mapping[str, Any]
+    folder: Path
+    torchrun: Torchrun
+
+    def train(self, task: Task) -> Ending:
+        """Write the configuration and train it in processes of its own."""
+        file = self.configuration(task.number)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(yaml.safe_dump(place(self.job, task.parameters), sort_keys=False))
+        return self.torchrun.run([f"--config={file}"], file.parent, task.prune)
+
+    def configuration(self, number: int) -> Path:
+        """The file that trains what this trial trained."""
+        return self.folder / f"trial-{number:04d}" / "config.yaml"
+
+
+def _parse(arguments: Sequence[str] | None) -> Settings:
+    parser = _Parser(prog="python -m pipelines.search", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--config", action="config", help="a YAML file such as conf/search.yaml")
+    parser.add_class_arguments(Settings)
+    given = parser.parse_args(arguments)
+    given.pop("config")
+    return Settings(**given.as_dict())
+
+
+class _Parser(ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        print(f"error: {one_line(message)}", file=sys.stderr)
+        raise SystemExit(WRONG_CONFIGURATION) from ex
+
+
+def _constraints(settings: Settings, training: Mapping[str, Any]) -> list[str]:
+    """The limits that were asked for, all of them there are by default."""
+    known = _limits(training["trainer"]["callbacks"] or [])
+    for name in settings.constraints or []:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            hint = f"did you mean {near[0]!r}?" if near else "no safeguard of the training run has a limit"
+            raise ConfigurationError(f"constraints: no safeguard sets {name!r}; {hint}")
+    return known if settings.constraints is None else settings.constraints
+
+
+def _limits(callbacks: Sequence[Mapping[str, Any]]) -> list[str]:
+    """``<safeguard>/<measure>`` of every limit, by the names that the verdicts will have."""
+    found: list[str] = []
+    taken: dict[str, int] = {}
+    for callback in callbacks:
+        module, _, name = callback["class_path"].rpartition(".")
+        kind = getattr(import_module(module), name)
+        if issubclass(kind, Safeguard):
+            asked = callback.get("init_args", {})
+            label = encode(asked.get("name") or kind.topic)
+            taken[label] = taken.get(label, 0) + 1
+            label += f".{taken[label]}" if taken[label] > 1 else ""
+            found += [f"{label}/{measure}" for measure in asked["limits"]]
+    return found
+
+
+def _reporting(training: Mapping[str, Any], settings: Settings, constraints: Sequence[str]) -> dict[str, Any]:
+    """The training run with the callback that reports to the search."""
+    reporter = {
+        "objectives": list(settings.objectives),
+        "constraints": list(constraints),
+        "policy": {"inconclusive_is_feasible": settings.inconclusive_is_feasible},
+        "end_after_failures": settings.end_after_failures,
+    }
+    trainer = {**training["trainer"], **QUIET}
+    trainer["callbacks"] = [*(trainer["callbacks"] or []), {"class_path": REPORTER, "init_args": reporter}]
+    return {**training, "trainer": trainer}
+
+
+def _check(job: Mapping[str, Any], space: Space) -> None:
+    """Every edge of the space must parse, so that a wrong key or type is told before the first trial."""
+    with tempfile.TemporaryDirectory() as folder:
+        for corner in space.corners():
+            file = Path(folder, "config.yaml")
+            file.write_text(yaml.safe_dump(place(job, corner)))
+            read([file])
+
+
+def _torchrun(settings: Settings, job: Mapping[str, Any], address: str) -> Torchrun:
+    devices = job["trainer"]["devices"]
+    processes = len(devices) if isinstance(devices, list) else devices
+    if not isinstance(processes, int) or processes < 1:
+        raise ConfigurationError(f"trainer.devices is {devices!r}: a search must know how many processes a trial has")
+    return Torchrun(
+        command=("-m", "pipelines.train", "fit"),
+        processes=processes,
+        seconds=settings.trial_seconds,
+        environment=without_secrets_of(address, {k: v for k, v in os.environ.items() if k != STORAGE}),
+    )
+
+
+def _show(bar: tqdm[Any], found: Result) -> None:
+    bar.n = found.ended
+    bar.set_postfix(feasible=len(found.feasible), pruned=found.pruned, failed=len(found.reasons))
+
+
+def _conclusion(result: Result, trials: Trials) -> str:
+    shown = result.best or result.closest
+    return "\n".join([result.text(), *(f"trial {one.number}: {trials.configuration(one.number)}" for one in shown)])
+
+
+def command() -> int:
+    """The command line as a whole: its exit code, with an error of one line where the fault is not in the code."""
+    try:
+        return main()
+    except ConfigurationError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return WRONG_CONFIGURATION
+    except SafeguardError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return BROKE
+    except SystemExit as ended:  # a parser has told why
+        return int(ended.code or 0)
+
+
+if __name__ == "__main__":
+    sys.exit(command())
