@@ -10,7 +10,7 @@ TORCH := 2.13.0
 export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: demo test check bench lock
+.PHONY: demo test check bench mutants lock
 
 demo: $(VENV)/.ready
 	$(RUN) -m pipelines.demo --data $(DATA)
@@ -28,6 +28,9 @@ check: $(VENV)/.ready
 
 bench: $(VENV)/.ready
 	$(RUN) -m benchmarks.run
+
+mutants: $(VENV)/.ready
+	$(RUN) -m tests.mutants
 
 # Torch is pinned without its local label, so that the same lock serves the CPU and the CUDA build.
 lock: $(VENV)/.ready
