@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from pytorch_lightning.strategies import DeepSpeedStrategy
 
 from safeguards.core.errors import ConfigurationError
 from safeguards.deepspeed import DeepSpeedCPUStrategy, strategy
-from tests.helpers.launch import launch, run
+from tests.helpers.launch import RankResult, launch, run
 
 ZERO = Path(__file__).with_name("zero.py")
 CONF = [*ZERO.parents[2].glob("conf/deepspeed/*.yaml"), ZERO.parents[2] / "conf" / "strategy" / "cpu2.yaml"]
@@ -153,16 +154,29 @@ def test_one_process_in_both_packages_trains_the_weights_of_no_strategy(alone: d
     assert alone[package]["kind"] == f"safeguards.deepspeed.{name}"
 
 
-def test_a_module_that_starts_its_own_processes_ends_clean(tmp_path: Path) -> None:
-    (tmp_path / "job.py").write_text(SCRIPT)
-    result = run([sys.executable, "-m", "job"], cwd=tmp_path, timeout=90)
+@pytest.fixture(scope="module")
+def scripts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RankResult]:
+    """The same file run as a module that ends well, and as a script whose second process fails, at the same time."""
+    place = tmp_path_factory.mktemp("scripts")
+    (place / "job.py").write_text(SCRIPT)
+    commands = {"sound": ["-m", "job"], "failing": ["job.py", "1"]}
+
+    def job(arguments: list[str]) -> RankResult:
+        return run([sys.executable, *arguments], cwd=place, timeout=90, check=False)
+
+    with ThreadPoolExecutor() as pool:
+        return dict(zip(commands, pool.map(job, commands.values()), strict=True))
+
+
+def test_a_module_that_starts_its_own_processes_ends_clean(scripts: dict[str, RankResult]) -> None:
+    result = scripts["sound"]
+    assert result.returncode == 0, result.stderr
     assert sorted(line for line in result.stdout.splitlines() if "ended" in line) == ["ended 0 of 2", "ended 1 of 2"]
     assert not [word for word in ("Warning", "WARNING", "No CUDA", "ld:") if word in result.stdout + result.stderr]
 
 
-def test_a_failing_process_ends_the_other(tmp_path: Path) -> None:
-    (tmp_path / "job.py").write_text(SCRIPT)
-    result = run([sys.executable, "job.py", "1"], cwd=tmp_path, timeout=90, check=False)
+def test_a_failing_process_ends_the_other(scripts: dict[str, RankResult]) -> None:
+    result = scripts["failing"]
     assert not result.timed_out
     assert result.returncode != 0
     assert "ValueError: the cause" in result.stderr
