@@ -1,4 +1,11 @@
-"""PGD on one model and one budget: this library, a plain loop, ART, torchattacks and foolbox."""
+"""PGD on one model and one budget: this library, a plain loop, ART, torchattacks and foolbox.
+
+The last two are compared where they are found. They are in no extra, because torchattacks holds requests at 2.25 and
+Evidently needs 2.32; it runs with the newer one, from beside the environment:
+
+    pip install --no-deps --target build/rivals torchattacks==3.5.1 foolbox==3.3.4 eagerpy==0.30.0
+    PYTHONPATH=build/rivals python -m benchmarks.run attack
+"""
 
 from __future__ import annotations
 
