@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from safeguards.core.errors import NotApplicable
+from safeguards.overfitting.saving import by_deepspeed, remove, save
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule, Trainer
@@ -51,12 +49,12 @@ class BestWeights:
         if self.best is not None and not loss < self.best.loss:
             return
         path, ranks = scene.directory / f"best-{label}-{scene.moment.step}", scene.ranks
-        _save(scene.trainer, scene.module, ranks, path)
+        save(scene.trainer, scene.module, ranks, path)
         digest = ranks.broadcast(digest_of(path) if ranks.rank == 0 else "")
         old = self.best
         self.best = Best(loss=loss, epoch=scene.moment.epoch, step=scene.moment.step, file=path.name, digest=digest)
         if ranks.rank == 0 and old is not None and old.file != path.name:
-            _remove(path.with_name(old.file))
+            remove(path.with_name(old.file))
 
     def restore(self, *, trainer: Trainer, module: LightningModule, ranks: Ranks, directory: Path) -> None:
         """All ranks: put the kept weights back, unless they are those of this very step.
@@ -66,8 +64,8 @@ class BestWeights:
         if self.best is None or self.best.step == trainer.global_step:
             return
         path = directory / Path(self.best.file).name
-        ranks.agree(_mismatch(path, self.best.digest) if ranks.rank == 0 else None)
-        if _by_deepspeed(trainer):
+        ranks.agree(_mismatch(path, self.best.digest if ranks.rank == 0 else None))
+        if by_deepspeed(trainer):
             trainer.strategy.load_checkpoint(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True) if ranks.rank == 0 else {}
@@ -78,28 +76,6 @@ class BestWeights:
 
     def remember(self, memory: Mapping[str, Any] | None) -> None:
         self.best = None if memory is None else Best(**memory)
-
-
-def _by_deepspeed(trainer: Trainer) -> bool:
-    return hasattr(trainer.strategy, "deepspeed_engine")
-
-
-def _save(trainer: Trainer, module: LightningModule, ranks: Ranks, path: Path) -> None:
-    if _by_deepspeed(trainer):
-        trainer.strategy.save_checkpoint({}, path)
-    elif "FSDP" in type(trainer.strategy).__name__ or "ModelParallel" in type(trainer.strategy).__name__:
-        raise NotApplicable(
-            f"restore_best does not know {type(trainer.strategy).__name__}: it works on one process, DDP and DeepSpeed"
-        )
-    elif ranks.rank == 0:
-        _write(module, path)
-
-
-def _write(module: LightningModule, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(f"{path.name}.tmp")
-    torch.save(module.state_dict(), unfinished)
-    os.replace(unfinished, path)
 
 
 def digest_of(path: Path) -> str:
@@ -114,16 +90,9 @@ def digest_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def _mismatch(path: Path, expected: str) -> str | None:
+def _mismatch(path: Path, expected: str | None) -> str | None:
     if not path.exists():
         return f"the best weights are gone: {path.name} is not in the run's directory"
-    if digest_of(path) != expected:
+    if expected is not None and digest_of(path) != expected:
         return f"the best weights were changed since they were kept: {path.name} is not loaded"
     return None
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir():
-        shutil.rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)

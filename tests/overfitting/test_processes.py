@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import warnings
 from functools import cache
@@ -21,6 +22,7 @@ from tests.overfitting.nets import FIELDS, Logs, Net, rows, trainer
 LIMITS = {"generalization_gap": Limit(at_most=5)}
 VALIDATION_LOSSES = (3.0, 1.0, 2.0, 5.0)
 BEST = 1
+FULL = (("ddp", 0), ("deepspeed_cpu_stage_2", 0), ("deepspeed_cpu_stage_3", 1))
 STRATEGIES = ("ddp", "deepspeed_cpu_stage_1", "deepspeed_cpu_stage_2", "deepspeed_cpu_stage_3")
 
 
@@ -150,6 +152,29 @@ def log_by_rank(root: Path, strategy: str, world: int, synced: bool) -> list[dic
     return plain(verdicts(train(root, module, strategy, world)))
 
 
+def fill_disk(root: Path, strategy: str, world: int, full: int) -> dict[str, Any]:
+    """In the second of three epochs nothing can be written on one rank."""
+    kept = torch.save
+
+    class Fills(pl.Callback):
+        def on_validation_epoch_start(self, trainer: pl.Trainer, _: Any) -> None:
+            if trainer.current_epoch == 1 and trainer.global_rank == full:
+                torch.save = no_space
+
+        def on_validation_end(self, trainer: pl.Trainer, _: Any) -> None:
+            torch.save = kept
+
+    pl.seed_everything(0, verbose=False)
+    guard = OverfittingGuard(fields=FIELDS, limits=LIMITS, restore_best=True)
+    runner = trainer(root, guard, Fills(), **strategy_options(strategy, world), max_epochs=3, num_sanity_val_steps=0)
+    runner.fit(Net(), DataLoader(rows(64), 8), DataLoader(rows(64, seed=1), 8))
+    return {"verdicts": plain(verdicts(runner)), "files": [path.name for path in root.glob("safeguards/*/best-*")]}
+
+
+def no_space(*_: Any, **__: Any) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def on_each_process() -> dict[str, Any]:
     world, root = int(os.environ["WORLD_SIZE"]), Path.cwd()
     found: dict[str, Any] = {
@@ -157,6 +182,8 @@ def on_each_process() -> dict[str, Any]:
         "synced": log_by_rank(root, "ddp", world, synced=True),
         "unsynced": log_by_rank(root, "ddp", world, synced=False),
     }
+    for strategy, full in FULL:
+        found[f"full {strategy}"] = fill_disk(root / f"full {strategy}", strategy, world, full)
     for strategy in STRATEGIES:
         found[strategy] = {
             "measured": measure(root, strategy, world),
@@ -200,6 +227,17 @@ def test_the_best_weights_are_back_when_fit_returns(tmp_path: Path, strategy: st
     best = judged[-1]["details"]["best_weights"]
     assert (best["loss"], best["epoch"]) == (VALIDATION_LOSSES[BEST], BEST)
     assert first["files"] == [best["file"]]
+
+
+@pytest.mark.parametrize(("strategy", "full"), FULL)
+def test_a_full_disk_on_one_process_is_an_error_on_all_and_training_goes_on(strategy: str, full: int) -> None:
+    first, second = (found[f"full {strategy}"] for found in processes())
+    assert first["verdicts"] == second["verdicts"]
+    before, error, after = first["verdicts"]
+    assert [v["outcome"] for v in (before, error, after)] == ["PASS", "ERROR", "PASS"]
+    assert f"rank {full}: cannot keep the best weights as best-overfitting-8 (is there room" in error["reason"]
+    assert "No space left on device" in error["reason"]
+    assert first["files"] == [after["details"]["best_weights"]["file"]] == ["best-overfitting-12"]
 
 
 def test_a_row_that_one_process_cannot_read_is_an_error_on_all() -> None:
