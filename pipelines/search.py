@@ -15,7 +15,6 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -26,10 +25,19 @@ from tqdm import tqdm
 
 from pipelines.train import read
 from pipelines.typos import one_line
-from safeguards import Safeguard, SafeguardError
-from safeguards.core.errors import ConfigurationError
-from safeguards.core.names import encode
-from safeguards.search import Ending, Policy, Result, Search, Space, Task, Torchrun, place, without_secrets_of
+from safeguards import ConfigurationError, SafeguardError
+from safeguards.search import (
+    Ending,
+    Policy,
+    Result,
+    Search,
+    Space,
+    Task,
+    Torchrun,
+    declared_limits,
+    place,
+    without_secrets_of,
+)
 
 __all__ = ["Settings", "command", "main"]
 
@@ -133,29 +141,13 @@ class _Parser(ArgumentParser):
 
 def _constraints(settings: Settings, training: Mapping[str, Any]) -> list[str]:
     """The limits that were asked for, all of them there are by default."""
-    known = _limits(training["trainer"]["callbacks"] or [])
+    known = declared_limits(training["trainer"]["callbacks"] or [])
     for name in settings.constraints or []:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
             hint = f"did you mean {near[0]!r}?" if near else "no safeguard of the training run has a limit"
             raise ConfigurationError(f"constraints: no safeguard sets {name!r}; {hint}")
     return known if settings.constraints is None else settings.constraints
-
-
-def _limits(callbacks: Sequence[Mapping[str, Any]]) -> list[str]:
-    """``<safeguard>/<measure>`` of every limit, by the names that the verdicts will have."""
-    found: list[str] = []
-    taken: dict[str, int] = {}
-    for callback in callbacks:
-        module, _, name = callback["class_path"].rpartition(".")
-        kind = getattr(import_module(module), name)
-        if issubclass(kind, Safeguard):
-            asked = callback.get("init_args", {})
-            label = encode(asked.get("name") or kind.topic)
-            taken[label] = taken.get(label, 0) + 1
-            label += f".{taken[label]}" if taken[label] > 1 else ""
-            found += [f"{label}/{measure}" for measure in asked["limits"]]
-    return found
 
 
 def _reporting(training: Mapping[str, Any], settings: Settings, constraints: Sequence[str]) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 import safeguards.deepspeed
 from pipelines import data, models
 from pipelines.typos import one_line
-from safeguards.core.errors import ConfigurationError, LimitViolated
+from safeguards import ConfigurationError, LimitViolated
 from safeguards.tracking import SaveConfig
 
 __all__ = ["command", "main", "read"]

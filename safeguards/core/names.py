@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections import Counter
+from collections.abc import Iterable
 
-__all__ = ["LONGEST", "decode", "encode"]
+__all__ = ["LONGEST", "decode", "encode", "labels"]
 
 LONGEST = 80
 _REFUSED = re.compile(r"[^A-Za-z0-9-]")
@@ -27,3 +29,17 @@ def encode(name: str) -> str:
 def decode(encoded: str) -> str:
     """The inverse of `encode` for names that were not cut."""
     return _CODE.sub(lambda found: chr(int(found.group(1), 16)) if found.group(1) else "_", encoded)
+
+
+def labels(named: Iterable[tuple[str | None, str]]) -> list[str]:
+    """What verdicts call the safeguards of a run, each given as its name, if any, and its topic.
+
+    It is the topic, or the encoded name; the second that would be called the same ends in ``.2``, and so on.
+    """
+    taken: Counter[str] = Counter()
+    found = []
+    for name, topic in named:
+        label = encode(name) if name and name != topic else topic
+        taken[label] += 1
+        found.append(label if taken[label] == 1 else f"{label}.{taken[label]}")
+    return found

@@ -18,7 +18,7 @@ from safeguards.core import ending
 from safeguards.core.ending import Summary
 from safeguards.core.errors import LedgerError, LimitViolated
 from safeguards.core.ledger import Ledger
-from safeguards.core.names import encode
+from safeguards.core.names import encode, labels
 from safeguards.core.ranks import Ranks, describe
 from safeguards.core.safeguard import Safeguard
 from safeguards.core.stopping import Stop
@@ -98,11 +98,9 @@ class Run:
         self._open, self._watch = True, None
 
     def _label(self) -> None:
-        taken: dict[str, int] = {}
-        for safeguard in self.safeguards:
-            base = encode(safeguard.name) if safeguard.name != safeguard.topic else safeguard.topic
-            taken[base] = taken.get(base, 0) + 1
-            safeguard.label = base if taken[base] == 1 else f"{base}.{taken[base]}"
+        named = labels((safeguard.name, safeguard.topic) for safeguard in self.safeguards)
+        for safeguard, label in zip(self.safeguards, named, strict=True):
+            safeguard.label = label
 
     def is_led_by(self, safeguard: Safeguard) -> bool:
         """Whether this safeguard passes the trainer's hooks on, so that everything happens once."""

@@ -12,7 +12,7 @@ from safeguards.core.compat import Callback
 from safeguards.core.cost import Meter
 from safeguards.core.errors import ConfigurationError
 from safeguards.core.limit import DecideOn, Limit
-from safeguards.core.names import encode
+from safeguards.core.names import labels
 from safeguards.core.predictions import Output, Predictions
 from safeguards.core.verdict import Measurement, Outcome, Verdict, plain
 
@@ -98,7 +98,7 @@ class Safeguard(Callback):
         self.fields = fields
         self.how = Predictions(outputs_of=outputs_of, predict=predict, output=output)
         self.name = name or self.topic
-        self.label = encode(self.name) if name else self.topic
+        (self.label,) = labels([(self.name, self.topic)])
         self.meter = Meter(cap=max_share_of_fit)
         self._looks: dict[str, int] = {}
         self._run: Run | None = None

@@ -4,6 +4,7 @@ Optuna is loaded when a `Search` is made, so that the processes of a trial, whic
 """
 
 from safeguards.search.constraints import Policy
+from safeguards.search.declared import declared_limits
 from safeguards.search.line import Ending
 from safeguards.search.reporter import TrialReporter
 from safeguards.search.result import Candidate, Result
@@ -21,6 +22,7 @@ __all__ = [
     "Task",
     "Torchrun",
     "TrialReporter",
+    "declared_limits",
     "place",
     "without_secrets_of",
 ]

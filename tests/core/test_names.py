@@ -5,7 +5,7 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safeguards.core.names import LONGEST, decode, encode
+from safeguards.core.names import LONGEST, decode, encode, labels
 
 
 def test_examples() -> None:
@@ -13,6 +13,11 @@ def test_examples() -> None:
     assert encode("<30, é") == "_3c_30_2c__20__e9_"
     assert encode("a_b") == "a__b"
     assert encode("../x") == "_2e__2e__2f_x"
+
+
+def test_labels_are_topics_or_names_and_none_stands_twice() -> None:
+    named = [(None, "a_b"), ("a_b", "a_b"), ("a b", "a_b"), (None, "c"), ("a b", "d"), ("", "c")]
+    assert labels(named) == ["a_b", "a_b.2", "a_20_b", "c", "a_20_b.2", "c.2"]
 
 
 @given(st.text(max_size=12))
