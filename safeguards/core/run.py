@@ -68,6 +68,11 @@ class Run:
             _RUNS[trainer] = cls(trainer)
         return _RUNS[trainer]
 
+    @classmethod
+    def known(cls, trainer: Trainer) -> Run | None:
+        """The run of this trainer, if it has one yet. Local."""
+        return _RUNS.get(trainer)
+
     @property
     def safeguards(self) -> list[Safeguard]:
         """In the order of judging. Held weakly: Lightning ties every callback to its module, and so to its trainer."""

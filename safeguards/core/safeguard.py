@@ -158,11 +158,17 @@ class Safeguard(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where the checkpoint's run stopped, under its run id."""
-        self._looks = dict(state_dict["looks"])
+        self._looks = self._looks_with(state_dict)
         self.meter.resume(state_dict["cost"])
         self.remember(state_dict["memory"])
         if self._run is not None and state_dict["run_id"]:
             self._run.adopt(state_dict["run_id"])
+
+    def _looks_with(self, state_dict: Mapping[str, Any]) -> dict[str, int]:
+        """Looks of this very run stay counted when an earlier checkpoint of its own is loaded, as for a test."""
+        known = self._looks if self._run is not None and self._run.run_id == state_dict["run_id"] else {}
+        kept: Mapping[str, int] = state_dict["looks"]
+        return {key: max(kept.get(key, 0), known.get(key, 0)) for key in {**kept, **known}}
 
     def next_look(self, stage: str, loader: str | None) -> int:
         """How many judgements there have been at this stage and loader, this one included."""
@@ -176,29 +182,33 @@ class Safeguard(Callback):
         self._run = Run.of(trainer)
         self._run.join(self, trainer)
 
-    def _leads(self) -> Run | None:
+    def _leads(self, trainer: Trainer) -> Run | None:
+        """The run of this very trainer: another one may have used this safeguard since."""
+        from safeguards.core.run import Run
+
+        self._run = Run.known(trainer)
         return self._run if self._run is not None and self._run.is_led_by(self) else None
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if run := self._leads():
+        if run := self._leads(trainer):
             run.begin()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if run := self._leads():
+        if run := self._leads(trainer):
             run.announce(trainer)
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if run := self._leads():
+        if run := self._leads(trainer):
             run.open(trainer, pl_module, "validate")
 
     def on_test_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if run := self._leads():
+        if run := self._leads(trainer):
             run.open(trainer, pl_module, "test")
 
     def on_validation_batch_start(
         self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
-        if run := self._leads():
+        if run := self._leads(trainer):
             run.before_step(pl_module)
 
     on_test_batch_start = on_validation_batch_start
@@ -212,37 +222,37 @@ class Safeguard(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        if run := self._leads():
+        if run := self._leads(trainer):
             run.after_step(pl_module, outputs, batch, dataloader_idx)
 
     on_test_batch_end = on_validation_batch_end
 
     def on_validation_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if run := self._leads():
+        if run := self._leads(trainer):
             run.examine()
 
     on_test_epoch_end = on_validation_epoch_end
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if run := self._leads():
+        if run := self._leads(trainer):
             run.judge(trainer, pl_module)
 
     on_test_end = on_validation_end
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if run := self._leads():
+        if run := self._leads(trainer):
             run.judge_epoch(trainer, pl_module)
 
     def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if run := self._leads():
+        if run := self._leads(trainer):
             run.end_of_training(trainer, pl_module)
 
     def on_exception(self, trainer: Trainer, pl_module: LightningModule, exception: BaseException) -> None:
-        if run := self._leads():
+        if run := self._leads(trainer):
             run.broken_off(trainer, exception)
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if run := self._leads():
+        if run := self._leads(trainer):
             run.close(trainer)
 
 

@@ -17,6 +17,7 @@ from functools import partial
 from itertools import islice
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 import torch
@@ -39,10 +40,11 @@ if TYPE_CHECKING:
 __all__ = ["choose", "drawn_from", "generators_kept", "read_batch", "training_loader"]
 
 MOST_OBJECTS = 1000
+_TRAINED_ON: WeakKeyDictionary[Any, Callable[[], Any]] = WeakKeyDictionary()
 
 
 def training_loader(trainer: Trainer, module: LightningModule) -> DataLoader[Any]:
-    """The loader that fit trains on; outside fit, that of the data module or of the module.
+    """The loader that fit trains on; outside fit, that of the data module, the last fit or the module.
 
     Raises `NotApplicable` when there is none, or several.
     """
@@ -52,11 +54,15 @@ def training_loader(trainer: Trainer, module: LightningModule) -> DataLoader[Any
         raise NotApplicable(
             f"training rows are read from one DataLoader, this trainer trains on a {type(loader).__name__}"
         )
+    if held is not None:
+        _TRAINED_ON[trainer] = ref(loader)
     return loader
 
 
 def _made_outside_fit(trainer: Trainer, module: LightningModule) -> Any:
     source = getattr(trainer, "datamodule", None) or module
+    if source is module and (earlier := _TRAINED_ON.get(trainer, _nothing)()) is not None:
+        return earlier
     try:
         return source.train_dataloader()
     except Exception as error:
@@ -64,6 +70,10 @@ def _made_outside_fit(trainer: Trainer, module: LightningModule) -> Any:
             f"no training rows outside fit: {type(source).__name__}.train_dataloader() raised "
             f"{type(error).__name__}; give a data module that has its training set at hand"
         ) from error
+
+
+def _nothing() -> None:
+    """Stands in for a weak reference to no loader."""
 
 
 def drawn_from(loader: DataLoader[Any], trainer: Trainer | None = None) -> Sequence[int]:
@@ -91,8 +101,8 @@ def drawn_from(loader: DataLoader[Any], trainer: Trainer | None = None) -> Seque
 
 
 def _rows_taken(loader: DataLoader[Any], trainer: Trainer | None) -> int:
-    """Rows of one epoch on one process under ``limit_train_batches`` or ``overfit_batches``."""
-    if trainer is None or trainer.state.fn != "fit" or not math.isfinite(trainer.num_training_batches):
+    """Rows of one epoch of this trainer's fit on one process under ``limit_train_batches`` or ``overfit_batches``."""
+    if trainer is None or not math.isfinite(trainer.num_training_batches):
         return sys.maxsize
     return int(trainer.num_training_batches) * int(getattr(loader.batch_sampler, "batch_size", sys.maxsize))
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import torch
-from pytorch_lightning.callbacks import EarlyStopping, ModelCheckpoint
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -244,6 +244,30 @@ def test_resume_goes_on_under_the_same_run_id(tmp_path: Path) -> None:
     assert [v.details["look"] for v in verdicts(second)] == [3]
     (ledger,) = tmp_path.glob("safeguards/*/verdicts.jsonl")
     assert [v.moment.epoch for v in read(ledger)[0]] == [0, 1, 2]
+
+
+def test_an_earlier_checkpoint_of_the_same_run_takes_no_look_back(tmp_path: Path) -> None:
+    best = ModelCheckpoint(dirpath=tmp_path / "best", monitor="safeguard/toy/accuracy", save_on_train_epoch_end=False)
+    job = fit(tmp_path, Accuracy(), best, enable_checkpointing=True, max_epochs=3)
+    for _ in range(2):
+        job.validate(dataloaders=loader(), ckpt_path="best", verbose=False)
+        job.test(dataloaders=loader(), ckpt_path="best", verbose=False)
+    looks = [(v.moment.stage, v.details["look"]) for v in verdicts(job)]
+    assert looks == [("validate", k) for k in (1, 2, 3)] + [("validate", 4), ("test", 1), ("validate", 5), ("test", 2)]
+
+
+def test_a_safeguard_that_another_trainer_used_since_goes_on_in_each(tmp_path: Path) -> None:
+    guard = Accuracy()
+
+    class Asks(Callback):
+        def on_validation_end(self, outer: Any, pl_module: Any) -> None:
+            if not outer.sanity_checking:
+                inner = trainer(tmp_path / "inner", guard)
+                inner.validate(Net(), loader(20), verbose=False)
+                assert [v.n for v in verdicts(inner)] == [20]
+
+    job = fit(tmp_path, guard, Asks())
+    assert [(v.moment.step, v.n) for v in verdicts(job)] == [(4, 57), (8, 57)]
 
 
 def test_a_run_id_that_is_a_path_is_not_trusted(tmp_path: Path) -> None:
