@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from safeguards.core.errors import ConfigurationError
 from safeguards.core.ranks import describe
+from safeguards.search.patience import patient
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -78,13 +79,15 @@ def open_storage(address: str | None, retry: Retry) -> BaseStorage:
             path = Path(address.removeprefix(JOURNAL))
             path.parent.mkdir(parents=True, exist_ok=True)
             return optuna.storages.JournalStorage(JournalFileBackend(str(path)))
-        return optuna.storages.RDBStorage(
+        waits = {"connect_args": {"timeout": SQLITE_WAIT_SECONDS}} if address.startswith("sqlite") else {}
+        database = optuna.storages.RDBStorage(
             address,
-            engine_kwargs={"connect_args": {"timeout": SQLITE_WAIT_SECONDS}} if address.startswith("sqlite") else {},
+            engine_kwargs={"pool_pre_ping": True, **waits},
             heartbeat_interval=HEARTBEAT_SECONDS,
             grace_period=GRACE_SECONDS,
             heartbeat_stale_trial_callback=retry,
         )
+        return patient(optuna.storages.get_storage(database))
     except Exception as error:
         raise ConfigurationError(f"cannot open the study's storage: {describe(error)}") from None
 

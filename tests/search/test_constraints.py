@@ -47,6 +47,7 @@ def test_where_the_value_decides_the_interval_is_not_asked(value, expected):
         broken(Outcome.NOT_EVALUATED),
         judged(math.nan, model_fault="the model produced NaN"),
         judged(0.04, model_fault="one row is NaN"),
+        judged(0.04, (0.02, 0.16), model_fault="one row is NaN"),
         judged(math.nan),
         judged(math.nan, insufficient="no rows were seen"),
         judged(0.04, (0.02, 0.06), insufficient="3 rows"),
