@@ -34,7 +34,8 @@ class _OnProcesses(_Lightning):
     """DeepSpeed's ZeRO on CPU processes of one machine: ``Trainer(accelerator="cpu", devices=2, strategy=...)``.
 
     Args:
-        stage: what is split over the processes: 1 optimizer states, 2 gradients too, 3 weights too.
+        stage: what is split over the processes: 1 optimizer states, 2 gradients too, 3 weights too, the smallest
+            included: DeepSpeed would keep those whole, and small networks would show none of what large ones do.
         timeout: how long a process waits for the others, a ``timedelta`` or seconds; None is torch's 30 minutes.
         config: a DeepSpeed configuration or the path of one, instead of the settings that ``stage`` gives.
         reduce_bucket_size: elements of one message of gradients; a buffer of this size is set aside.
@@ -72,6 +73,8 @@ class _OnProcesses(_Lightning):
         )
         if isinstance(self.config, dict):
             self.config.setdefault("zero_force_ds_cpu_optimizer", False)
+            if config is None and stage == 3:
+                self.config["zero_optimization"].setdefault("stage3_param_persistence_threshold", 0)
 
     def setup_environment(self) -> None:
         """What Lightning does behind its check for a GPU, with one numbered CPU device per process."""

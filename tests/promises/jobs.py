@@ -28,14 +28,20 @@ SMALL = {"overfitting": {"samples": 32}, "fairness": {"min_support": 1}, "advers
 
 
 class Net(pl.LightningModule):
-    """Dropout, BatchNorm, ``x, y = batch``, only a loss returned; keeps the losses it saw."""
+    """Dropout, BatchNorm, ``x, y = batch``, only a loss returned; keeps the losses it saw.
+
+    Its forward does what a trace could be left by, in eval mode too: it draws, counts in a buffer, and logs.
+    """
 
     def __init__(self, dropout: float) -> None:
         super().__init__()
         self.net = nn.Sequential(nn.Linear(4, 8), nn.BatchNorm1d(8), nn.ReLU(), nn.Dropout(dropout), nn.Linear(8, 2))
+        self.register_buffer("forwards", torch.zeros(()))
         self.losses: list[float] = []
 
     def forward(self, x: Tensor) -> Tensor:
+        self.forwards += 1
+        self.log("drawn", torch.rand(()), on_step=False, on_epoch=True, batch_size=len(x))
         return self.net(x)
 
     def training_step(self, batch: Any, _: int) -> Tensor:
@@ -74,7 +80,7 @@ def fingerprint(job: Any, module: Net) -> dict[str, str]:
         "weights and buffers": digest(full_state_dict(module)),
         "optimizer": digest(optimizer),
         "losses": digest(module.losses),
-        "metrics": digest(float(job.callback_metrics["val_loss"])),
+        "metrics": digest([float(job.callback_metrics[name]) for name in ("val_loss", "drawn")]),
         "random": digest([torch.get_rng_state()]),
     }
 
@@ -148,22 +154,24 @@ def one_fault(strategy: str, bad: int) -> dict[str, Any]:
     from tests.helpers.toys import Net as Plain
 
     with tempfile.TemporaryDirectory() as root:
-        watching = [Accuracy(fail_on=bad), Accuracy(name="sound")]
+        other = BatchFields(inputs=0, target=1)  # of its own, or both would share one reading and one forward
+        watching = [Accuracy(fail_on=bad), Accuracy(name="sound", fields=other)]
         job = trainer(root, *watching, strategy=strategy, devices=WORLD, max_epochs=1)
         job.fit(Plain(), DataLoader(rows(64), batch_size=8), DataLoader(rows(N), batch_size=8))
     return {"said": [(v.safeguard, str(v.outcome), v.reason) for v in verdicts(job)], "steps": job.global_step}
 
 
 def raising(strategy: str, bad: int) -> dict[str, Any]:
-    """The same with ``on_error="raise"``: how each rank ends, and how soon after it began to validate."""
+    """The same with ``on_error="raise"``: how each rank ends, and how soon after its last validation step."""
     from tests.helpers.toys import Accuracy
     from tests.helpers.toys import Net as Plain
 
     text, started = "no error", [0.0]
 
     class Timed(Plain):
-        def on_validation_end(self) -> None:
+        def validation_step(self, batch: Any, index: int, dataloader_idx: int = 0) -> Any:
             started[0] = time.perf_counter()
+            return super().validation_step(batch, index, dataloader_idx)
 
     with tempfile.TemporaryDirectory() as root:
         job = trainer(
@@ -178,4 +186,4 @@ def raising(strategy: str, bad: int) -> dict[str, Any]:
             job.fit(Timed(), DataLoader(rows(64), batch_size=8), DataLoader(rows(N), batch_size=8))
         except Exception as error:
             text = str(error)
-    return {"text": text, "seconds": time.perf_counter() - started[0] if started[0] else 0.0}
+    return {"text": text, "seconds": time.perf_counter() - started[0]}

@@ -50,8 +50,9 @@ def test_a_failing_rank_is_the_same_verdict_on_all_and_training_goes_on(strategy
         assert job["steps"] == 4
 
 
-def test_on_error_raise_ends_all_ranks_with_the_same_text() -> None:
+@pytest.mark.parametrize("strategy", ["ddp", "deepspeed_cpu_stage_3"])
+def test_on_error_raise_ends_all_ranks_with_the_same_text(strategy: str) -> None:
     for bad in (0, 1):
-        first, second = launch(f"{JOBS}:raising", 2, strategy="ddp", bad=bad)
+        first, second = launch(f"{JOBS}:raising", 2, strategy=strategy, bad=bad)
         assert first.value["text"] == second.value["text"] == f"rank {bad}: ValueError: told to fail"
         assert max(first.value["seconds"], second.value["seconds"]) < 5
