@@ -126,6 +126,13 @@ def test_each_file_of_conf_runs_as_it_says(pair: list[dict[str, Any]], file: str
         assert (found["world"], found["batches"]) == (2, 2)
 
 
+def test_stage_3_keeps_no_weight_whole_unless_the_user_says_so() -> None:
+    zero = DeepSpeedCPUStrategy(stage=3).config["zero_optimization"]
+    assert zero["stage3_param_persistence_threshold"] == 0
+    own = DeepSpeedCPUStrategy(stage=3, config={"zero_optimization": {"stage": 3}})
+    assert own.config["zero_optimization"] == {"stage": 3}
+
+
 @pytest.mark.parametrize("file", [path for path in CONF if path.name != "cpu2.yaml"], ids=lambda path: path.stem)
 def test_one_line_of_each_file_turns_it_to_lightnings_own_strategy(file: Path, tmp_path: Path) -> None:
     before, line, after = re.split(r"^(    class_path: .*)$", file.read_text(), flags=re.MULTILINE)
@@ -144,6 +151,10 @@ def test_one_line_of_each_file_turns_it_to_lightnings_own_strategy(file: Path, t
 def test_nothing_is_compiled(pair: list[dict[str, Any]], builds: Path) -> None:
     assert [rank["shared_memory_op"] for rank in pair] == [False, False]
     assert list(builds.iterdir()) == []
+
+
+def test_mlflow_is_not_loaded_for_an_autotuner_that_nobody_runs(pair: list[dict[str, Any]]) -> None:
+    assert [rank["loaded_mlflow"] for rank in pair] == [False, False]
 
 
 @pytest.mark.parametrize("package", ["pytorch_lightning", "lightning.pytorch"])
