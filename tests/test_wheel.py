@@ -6,11 +6,15 @@ import shutil
 import subprocess
 import sys
 import zipfile
+from importlib.metadata import Distribution, distribution
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from safeguards._cli.init import TEMPLATE, files_of
+from tests.test_lock import PINS
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("safeguards", *TEMPLATE, "pyproject.toml", "setup.py", "README.md", "LICENSE")
@@ -48,14 +52,55 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def command(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """`safeguards` as installed from the wheel; the libraries it needs are lent by this environment."""
+    """`safeguards` in an empty environment that got the wheel and what its metadata asks for, and nothing else.
+
+    Those packages are links to this environment's, which is built from the lock: a download takes minutes.
+    """
     place = tmp_path_factory.mktemp("environment")
     run([sys.executable, "-m", "venv", "--without-pip", str(place)], place)
-    install = ["install", "--no-deps", "--no-index", "--quiet", str(wheel)]
-    run([sys.executable, "-m", "pip", "--python", str(place), *install], place)
-    (lent,) = {str(Path(pytest.__file__).parents[1])}
-    next(place.glob("lib/python*/site-packages")).joinpath("lent.pth").write_text(f"{lent}\n")
+    pip(place, "install", "--no-deps", "--no-index", "--quiet", str(wheel))
+    (site,) = place.glob("lib/python*/site-packages")
+    (own,) = site.glob("safeguards-*.dist-info")
+    for package in needed_by(Distribution.at(own)).values():
+        link(package, site)
     return place / "bin" / "safeguards"
+
+
+def pip(place: Path, *arguments: str) -> str:
+    return run([sys.executable, "-m", "pip", "--python", str(place), *arguments], place)
+
+
+def needed_by(package: Distribution) -> dict[str, Distribution]:
+    """All that it asks for without any extra, and all that this asks for in turn, by name."""
+    found: dict[str, Distribution] = {}
+    waiting, seen = [(package, "")], set()
+    while waiting:
+        asking, extra = waiting.pop()
+        for line in asking.requires or []:
+            asked = Requirement(line)
+            key = (canonicalize_name(asked.name), frozenset(asked.extras))
+            if (asked.marker is None or asked.marker.evaluate({"extra": extra})) and key not in seen:
+                seen.add(key)
+                found[key[0]] = distribution(asked.name)
+                waiting += [(found[key[0]], name) for name in ("", *asked.extras)]
+    return found
+
+
+def link(package: Distribution, site: Path) -> None:
+    for name in {file.parts[0] for file in package.files or []} - {"..", "__pycache__"}:
+        if not (site / name).exists():
+            (site / name).symlink_to(package.locate_file(name))
+
+
+def test_it_asks_for_all_that_it_needs_in_versions_that_the_lock_has(command: Path) -> None:
+    """pip itself says that nothing is missing and no range is left; the rest of this environment is not there."""
+    assert pip(command.parents[1], "check") == "No broken requirements found.\n"
+    installed = dict(line.split("==") for line in pip(command.parents[1], "freeze", "--all").split() if "==" in line)
+    pins = {name: str(pin.specifier).removeprefix("==") for name, pin in PINS.items()}
+    found = {canonicalize_name(name): version.partition("+")[0] for name, version in installed.items()}
+    assert found.items() <= pins.items()
+    assert {"torch", "mlflow"} <= found.keys()
+    assert not {"pytest", "ruff", "jsonargparse", "lightning"} & found.keys()
 
 
 def test_it_holds_the_library_the_cards_and_the_template(wheel: Path) -> None:
