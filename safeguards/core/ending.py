@@ -94,7 +94,7 @@ def why_silent(trainer: Trainer) -> str:
         return f"never judged: check_val_every_n_epoch={every}, but {trainer.current_epoch} epochs ran"
     if not trainer.enable_validation or not sum(trainer.num_val_batches):
         return "never judged: no validation ran (no validation loader or step, or limit_val_batches=0)"
-    return "never judged: no batch reached it"
+    return f"never judged: no batch of a validation reached it before training ended at step {trainer.global_step}"
 
 
 def _verdict(safeguard: Safeguard, measure: str, outcome: Outcome, reason: str, moment: Moment) -> Verdict:

@@ -17,7 +17,6 @@ from functools import partial
 from itertools import islice
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING, Any
-from weakref import WeakKeyDictionary, ref
 
 import numpy as np
 import torch
@@ -40,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["choose", "drawn_from", "generators_kept", "read_batch", "training_loader"]
 
 MOST_OBJECTS = 1000
-_TRAINED_ON: WeakKeyDictionary[Any, Callable[[], Any]] = WeakKeyDictionary()
+TRAINED_ON = "_safeguards_training_loader"
 
 
 def training_loader(trainer: Trainer, module: LightningModule) -> DataLoader[Any]:
@@ -54,15 +53,14 @@ def training_loader(trainer: Trainer, module: LightningModule) -> DataLoader[Any
         raise NotApplicable(
             f"training rows are read from one DataLoader, this trainer trains on a {type(loader).__name__}"
         )
-    if held is not None:
-        _TRAINED_ON[trainer] = ref(loader)
+    vars(trainer)[TRAINED_ON] = loader  # held by no other: a loader may know its trainer and keep it alive
     return loader
 
 
 def _made_outside_fit(trainer: Trainer, module: LightningModule) -> Any:
     source = getattr(trainer, "datamodule", None) or module
-    if source is module and (earlier := _TRAINED_ON.get(trainer, _nothing)()) is not None:
-        return earlier
+    if source is module and TRAINED_ON in vars(trainer):
+        return vars(trainer)[TRAINED_ON]
     try:
         return source.train_dataloader()
     except Exception as error:
@@ -70,10 +68,6 @@ def _made_outside_fit(trainer: Trainer, module: LightningModule) -> Any:
             f"no training rows outside fit: {type(source).__name__}.train_dataloader() raised "
             f"{type(error).__name__}; give a data module that has its training set at hand"
         ) from error
-
-
-def _nothing() -> None:
-    """Stands in for a weak reference to no loader."""
 
 
 def drawn_from(loader: DataLoader[Any], trainer: Trainer | None = None) -> Sequence[int]:

@@ -144,6 +144,7 @@ def test_safeguards_of_one_kind_get_names_of_their_own(tmp_path: Path) -> None:
         ({"check_val_every_n_epoch": 5}, None, "check_val_every_n_epoch=5, but 2 epochs ran"),
         ({}, [], "no validation ran"),
         ({"limit_train_batches": 0}, None, "no training ran"),
+        ({"max_steps": 3}, None, "no batch of a validation reached it before training ended at step 3"),
     ],
 )
 def test_silence_never_passes(tmp_path: Path, options: dict[str, Any], validation: Any, words: str) -> None:

@@ -217,8 +217,7 @@ def test_outside_fit_training_rows_come_from_the_data_module_or_are_missed(tmp_p
 def test_after_a_fit_the_rows_that_it_trained_on_are_the_training_rows(tmp_path: Path) -> None:
     """The loader of 16 rows a batch was cut after three batches: the other rows were never trained on."""
     module, runner = Net(), trainer(tmp_path, guard(), max_epochs=1, limit_train_batches=3)
-    train = DataLoader(rows(64), 16)
-    runner.fit(module, train, DataLoader(rows(32, seed=1), 16))
+    runner.fit(module, DataLoader(rows(64), 16), DataLoader(rows(32, seed=1), 16))
     runner.test(module, DataLoader(rows(40, seed=2), 16), verbose=False)
     last = verdicts(runner)[-1]
     assert (last.moment.stage, last.n) == ("test", 48 + 40)
