@@ -109,9 +109,21 @@ def _verdict(safeguard: Safeguard, measure: str, outcome: Outcome, reason: str, 
 
 
 def tell(verdicts: Sequence[Verdict], directory: Path) -> None:
-    """Print the latest verdicts and where all of them are."""
-    if verdicts:
-        print(f"\n{table(verdicts)}\n\nsafeguards: {overall(verdicts)}; all verdicts: {directory / 'verdicts.jsonl'}")
+    """Print the latest verdicts and where all of them are. A terminal that is gone, or lacks letters, ends nothing."""
+    if not verdicts:
+        return
+    text = f"\n{table(verdicts)}\n\nsafeguards: {overall(verdicts)}; all verdicts: {directory / 'verdicts.jsonl'}"
+    try:
+        _print(text)
+    except (OSError, ValueError) as error:
+        warnings.warn(f"the verdicts could not be printed: {describe(error)}", stacklevel=2)
+
+
+def _print(text: str) -> None:
+    try:
+        print(text)
+    except UnicodeEncodeError:
+        print(text.encode("ascii", "backslashreplace").decode())
 
 
 def announce(trainer: Trainer, run_id: str) -> None:

@@ -22,7 +22,7 @@ def encode(name: str) -> str:
     encoded = _REFUSED.sub(lambda found: "__" if found.group() == "_" else f"_{ord(found.group()):x}_", name)
     if len(encoded) <= LONGEST:
         return encoded
-    digest = hashlib.sha256(name.encode()).hexdigest()[:12]
+    digest = hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:12]
     return f"{encoded[: LONGEST - 13]}-{digest}"
 
 

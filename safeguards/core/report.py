@@ -10,6 +10,7 @@ from safeguards.core.verdict import Outcome, Verdict
 __all__ = ["latest", "overall", "table"]
 
 WIDTH = 118
+WIDEST_CELL = 80
 HEADINGS = ("safeguard", "measure", "outcome", "value", "interval", "limit", "n", "cost")
 SEVERITY = (Outcome.ERROR, Outcome.FAIL, Outcome.NOT_EVALUATED, Outcome.INCONCLUSIVE, Outcome.WARN, Outcome.PASS)
 
@@ -57,8 +58,8 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 def _cells(verdict: Verdict) -> tuple[str, ...]:
     where = f" [{verdict.moment.loader}]" if verdict.moment.loader else ""
     return (
-        _printable(verdict.safeguard),
-        _printable(verdict.measure + where),
+        _cut(_printable(verdict.safeguard)),
+        _cut(_printable(verdict.measure + where)),
         str(verdict.outcome),
         _number(verdict.value),
         "-" if verdict.interval is None else f"[{verdict.interval[0]:.3g}, {verdict.interval[1]:.3g}]",
@@ -77,6 +78,10 @@ def _cost(verdict: Verdict) -> str:
         return "-"
     share = verdict.cost.share_of_fit
     return f"{verdict.cost.seconds:.2f} s" + ("" if share is None else f", {share:.1%} of fit")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= WIDEST_CELL else f"{text[: WIDEST_CELL - 3]}..."
 
 
 def _printable(text: str) -> str:
