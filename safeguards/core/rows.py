@@ -175,6 +175,8 @@ def _hashed(row_id: Any) -> Tensor:
 
 def _same_length(n: int, others: dict[str, Any]) -> None:
     for name, values in others.items():
+        if isinstance(values, Tensor) and values.ndim == 0:
+            raise FieldError(f"{name} is a single value: a loader must give rows in batches, not one by one")
         if values is not None and len(values) != n:
             raise FieldError(f"{name} has {len(values)} rows, inputs have {n}")
 

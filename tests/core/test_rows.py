@@ -68,6 +68,11 @@ def test_fields_of_different_length_are_refused() -> None:
         assert rows(batch={"sex": ["m", "f", "f"]}).groups
 
 
+def test_rows_that_come_one_by_one_are_refused() -> None:
+    with pytest.raises(FieldError, match="target is a single value: a loader must give rows in batches"):
+        rows(y=torch.tensor(1))
+
+
 @pytest.mark.parametrize("covers_batch", [True, False])
 def test_only_keeps_everything_aligned(covers_batch: bool) -> None:
     predict = Given(torch.arange(4.0) + 5, covers_batch)
