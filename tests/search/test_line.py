@@ -92,7 +92,10 @@ def test_outside_a_search_there_is_no_line(monkeypatch):
     assert Line.of_this_process() == Line("/somewhere")
 
 
-@pytest.mark.parametrize("wrong", [{"state": "won"}, {"state": "complete"}])
+WHOLE = {"state": "won", "reason": "", "values": {}, "violations": {}, "verdicts": []}
+
+
+@pytest.mark.parametrize("wrong", [WHOLE, {"state": "complete"}])
 def test_an_ending_of_another_form_is_refused(wrong):
     with pytest.raises((ValueError, KeyError)):
         Ending.from_plain(wrong)

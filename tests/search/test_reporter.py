@@ -148,6 +148,13 @@ def test_a_trial_whose_limit_fails_by_its_interval_twice_in_a_row_ends(tmp_path,
         assert search.ending.reason == "toy/accuracy failed at 2 validations in a row"
 
 
+@pytest.mark.parametrize(("decide_on", "violation"), [("point", -0.3), ("interval", -0.2)])
+def test_what_decides_a_verdict_decides_its_constraint(tmp_path, decide_on, violation):
+    search = Search()
+    fit(tmp_path, search, Intervals(decide_on=decide_on), constraints=["toy/accuracy"])
+    assert search.ending.violations == {"toy/accuracy": pytest.approx(violation)}
+
+
 def test_a_limit_that_is_no_constraint_ends_no_trial(tmp_path):
     search = Search()
     job = fit(tmp_path, search, Intervals(1, 2), constraints=[], end_after_failures=1)

@@ -32,6 +32,10 @@ def test_without_constraints_the_best_is_the_best():
     assert numbers(result(candidate(0, 0.9), candidate(1, 0.95), objectives={"loss": "minimize"}).best) == [0]
 
 
+def test_of_equals_the_first_is_the_best():
+    assert numbers(result(candidate(0, 0.7), candidate(1, 0.8), candidate(2, 0.8)).best) == [1]
+
+
 def test_of_several_objectives_what_none_beats_is_the_front():
     ways = {"accuracy": "maximize", "seconds": "minimize"}
     every = [
