@@ -27,6 +27,9 @@ SHARED_MEMORY_OP = "deepspeed_shm_comm"
 RENAMED_COLLECTIVES = r"`torch\.distributed\.(all_gather_into_tensor|reduce_scatter_tensor)` is deprecated"
 """A word of torch to DeepSpeed's authors that would be printed at every step."""
 
+AUTOTUNERS_TRACKER = "mlflow"
+"""DeepSpeed imports it for its autotuner, which no Trainer runs: three quarters of the seconds that deepspeed takes."""
+
 OTHERS_LOCK_SECONDS = 3600.0
 """A lock whose owner cannot be looked up is given an hour; the longest build measured took under a minute."""
 
@@ -62,7 +65,7 @@ def say_what_device() -> None:
 
 def _import_for_cpu() -> Any:
     """Where there are GPUs deepspeed takes them unless told otherwise before it is imported."""
-    with _environment("DS_ACCELERATOR", "cpu"):
+    with _environment("DS_ACCELERATOR", "cpu"), _hidden(AUTOTUNERS_TRACKER):
         try:
             deepspeed = import_module("deepspeed")
         except ModuleNotFoundError as error:
@@ -160,3 +163,15 @@ def _environment(name: str, value: str) -> Iterator[None]:
             del os.environ[name]
         else:
             os.environ[name] = before
+
+
+@contextmanager
+def _hidden(package: str) -> Iterator[None]:
+    """What is imported meanwhile finds ``package`` missing, unless it is loaded already."""
+    loaded = package in sys.modules
+    sys.modules.setdefault(package, None)  # type: ignore[arg-type]
+    try:
+        yield
+    finally:
+        if not loaded:
+            del sys.modules[package]

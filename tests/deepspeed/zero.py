@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -119,14 +120,13 @@ def configured(file: str) -> dict[str, Any]:
 
 def everything(files: list[str]) -> dict[str, Any]:
     """One start of the processes for all cases; Lightning and DeepSpeed share the process group of the first."""
-    import deepspeed
-
     return {
         "trained": {name: train(name) for name in ("ddp", *CPU_NAMES)},
         "resumed": {name: resume(name) for name in CPU_NAMES[:3]},
         "configured": {Path(file).name: configured(file) for file in files},
         "read": read_in_the_middle("deepspeed_cpu_stage_3"),
-        "shared_memory_op": deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"],
+        "loaded_mlflow": "mlflow" in sys.modules,
+        "shared_memory_op": import_module("deepspeed").ops.__compatible_ops__["deepspeed_shm_comm"],
     }
 
 

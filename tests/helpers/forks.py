@@ -52,12 +52,12 @@ class Fork:
 class Server:
     """Lives as long as its standard input is open: until the tests end, whatever ends them."""
 
-    def __init__(self) -> None:
+    def __init__(self, rank: int) -> None:
         self._process = subprocess.Popen(
             [sys.executable, str(SCRIPT), "serve"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "OMP_NUM_THREADS": "1"},
+            env={**os.environ, "OMP_NUM_THREADS": "1", "RANK": str(rank), "LOCAL_RANK": str(rank)},
             start_new_session=True,
             text=True,
         )
@@ -71,8 +71,8 @@ class Server:
 
 @cache
 def server(rank: int) -> Server:
-    """Each rank number has its own: hash seeds differ between ranks then, as between any two processes."""
-    return Server()
+    """Each rank has its own: Lightning reads the rank when it is imported, and hash seeds differ between processes."""
+    return Server(rank)
 
 
 def forker(world: int) -> Callable[..., Process]:

@@ -54,13 +54,18 @@ def leave_groups() -> None:
 
 
 def import_what_jobs_import() -> None:
-    """Nothing here may start a thread that works or a device, which no fork would inherit."""
+    """Nothing here may start a thread or a device, which no fork would inherit, or load what jobs may be asked about.
+
+    DeepSpeed's optimizers bring torch's compiler, a second of imports that each start under ZeRO would repeat.
+    """
     shorten_group_timeouts(GROUP_SECONDS)
     import pytorch_lightning  # noqa: F401
 
     os.environ["DS_ACCELERATOR"] = "cpu"
+    sys.modules["mlflow"] = None  # type: ignore[assignment]
     with contextlib.suppress(ImportError):
-        import deepspeed  # noqa: F401
+        import deepspeed.runtime.zero.muon.muon_optimizer  # noqa: F401
+    del sys.modules["mlflow"]
     gc.freeze()
 
 

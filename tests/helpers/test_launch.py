@@ -42,9 +42,13 @@ def seconds_of_lightning() -> list[float]:
 
 
 def traits() -> dict[str, Any]:
+    imported = "pytorch_lightning" in sys.modules
+    from pytorch_lightning.utilities.rank_zero import rank_zero_only
+
     return {
         "seed": hash("text"),
-        "imported": "pytorch_lightning" in sys.modules,
+        "imported": imported,
+        "lightning": rank_zero_only.rank,
         "leads": os.getpgrp() == os.getpid(),
         "rank": os.environ["RANK"],
         "folder": os.listdir(),
@@ -82,7 +86,8 @@ def test_each_process_is_its_own_whether_forked_or_fresh(fresh: bool, monkeypatc
     assert first.pop("seed") != second.pop("seed")
     same = {"imported": not fresh, "leads": True, "folder": ["0", "1"]}
     same["environment"] = ["set after the servers started", None]
-    assert [first, second] == [{"rank": "0", **same}, {"rank": "1", **same}]
+    assert first == {"rank": "0", "lightning": 0, **same}
+    assert second == {"rank": "1", "lightning": 1, **same}
 
 
 @pytest.mark.parametrize("fresh", [False, True])

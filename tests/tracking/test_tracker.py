@@ -315,7 +315,7 @@ def test_four_jobs_start_at_once_on_a_fresh_database(tmp_path: Path) -> None:
 
 
 def test_two_processes_make_one_run_and_only_the_first_loads_mlflow(here: Path) -> None:
-    first, second = launch(f"{JOBS}:train_on_two", world=2, timeout=120, fresh=True, folder=str(here))
+    first, second = launch(f"{JOBS}:train_on_two", world=2, timeout=120, folder=str(here))
     [run] = runs(here)
     assert first.value == {"run": run.info.run_id, "loaded_mlflow": True}
     assert second.value == {"run": None, "loaded_mlflow": False}
