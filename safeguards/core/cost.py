@@ -41,8 +41,11 @@ class Meter:
         return {"seconds": self.agreed_seconds, "fit_seconds": self.fit_seconds}
 
     def resume(self, state: Mapping[str, float]) -> None:
-        """Take back what `state` gave."""
-        self.agreed_seconds, self.fit_seconds = float(state["seconds"]), float(state["fit_seconds"])
+        """Take back what `state` gave. Raises ``ValueError`` for what are no seconds."""
+        seconds, fit_seconds = float(state["seconds"]), float(state["fit_seconds"])
+        if not (0 <= seconds < math.inf and 0 <= fit_seconds < math.inf):
+            raise ValueError(f"{seconds} and {fit_seconds} are no seconds")
+        self.agreed_seconds, self.fit_seconds = seconds, fit_seconds
         self.begin_fit()
 
     def begin_fit(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict, get_args
@@ -157,17 +158,25 @@ class Safeguard(Callback):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on where the checkpoint's run stopped, under its run id."""
-        self._looks = self._looks_with(state_dict)
-        self.meter.resume(state_dict["cost"])
-        self.remember(state_dict["memory"])
+        """Go on where the checkpoint's run stopped, under its run id. A state that is none is told and left alone."""
+        memory = self.memory()
+        try:
+            looks = self._looks_with(state_dict)
+            self.remember(state_dict["memory"])
+            self.meter.resume(state_dict["cost"])
+        except Exception as error:
+            self.remember(memory)
+            said = f"the checkpoint's state of {self.name!r} is unreadable, it begins anew"
+            warnings.warn(f"{said} ({type(error).__name__}: {error})", stacklevel=2)
+            return
+        self._looks = looks
         if self._run is not None and state_dict["run_id"]:
-            self._run.adopt(state_dict["run_id"])
+            self._run.adopt(str(state_dict["run_id"]))
 
     def _looks_with(self, state_dict: Mapping[str, Any]) -> dict[str, int]:
         """Looks of this very run stay counted when an earlier checkpoint of its own is loaded, as for a test."""
         known = self._looks if self._run is not None and self._run.run_id == state_dict["run_id"] else {}
-        kept: Mapping[str, int] = state_dict["looks"]
+        kept = {str(key): int(count) for key, count in state_dict["looks"].items()}
         return {key: max(kept.get(key, 0), known.get(key, 0)) for key in {**kept, **known}}
 
     def next_look(self, stage: str, loader: str | None) -> int:

@@ -70,7 +70,7 @@ def test_fields_of_different_length_are_refused() -> None:
 
 def test_rows_that_come_one_by_one_are_refused() -> None:
     with pytest.raises(FieldError, match="target is a single value: a loader must give rows in batches"):
-        rows(y=torch.tensor(1))
+        rows(batch={"y": torch.tensor(1)})
 
 
 @pytest.mark.parametrize("covers_batch", [True, False])

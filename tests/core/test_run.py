@@ -287,6 +287,19 @@ def test_a_run_id_that_is_a_path_is_not_trusted(tmp_path: Path) -> None:
     assert len(verdicts(job)) == 1
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [{"looks": None}, {"looks": {"validate/": "many"}}, {"cost": {"seconds": float("nan"), "fit_seconds": 1}}],
+)
+def test_a_state_that_is_none_is_told_and_left_alone(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    guard = Accuracy()
+    fit(tmp_path, guard)
+    before = guard.state_dict()
+    with pytest.warns(UserWarning, match="the checkpoint's state of 'toy' is unreadable, it begins anew"):
+        guard.load_state_dict({**before, **wrong})
+    assert guard.state_dict() == before
+
+
 def test_predicting_says_nothing(tmp_path: Path) -> None:
     job = fit(tmp_path, Accuracy())
     job.predict(Net(), DataLoader(rows().tensors[0], batch_size=8))

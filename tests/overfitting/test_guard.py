@@ -92,6 +92,16 @@ def test_patience_and_best_weights_survive_a_resume(tmp_path: Path) -> None:
     assert resumed["best_weights"]["epoch"] == last["best_weights"]["epoch"] == 0
 
 
+def test_memory_that_is_none_is_told_and_left_alone() -> None:
+    watch = guard(patience=3)
+    watch._patience.count(failed=True)
+    before = watch.state_dict()
+    for wrong in ({"gaps": {"": ["x"]}}, {"failed": "y"}, {"best": {"evil": 1}}):
+        with pytest.warns(UserWarning, match="the checkpoint's state of 'overfitting' is unreadable"):
+            watch.load_state_dict({**before, "memory": {**before["memory"], **wrong}})
+        assert watch.state_dict() == before
+
+
 def test_two_guards_do_not_share_memory(tmp_path: Path) -> None:
     runner = trainer(tmp_path, guard(), guard(name="measured", fields=FIELDS), max_epochs=2)
     runner.fit(Scripted(), DataLoader(rows(64), 16), DataLoader(rows(32), 16))
