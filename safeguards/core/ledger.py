@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
+from contextlib import suppress
+from io import FileIO
 from pathlib import Path
 
 from safeguards.core.errors import LedgerError
@@ -20,14 +22,12 @@ class Ledger:
         self.path = path
 
     def append(self, verdicts: list[Verdict]) -> None:
-        """Write and sync. Raises `LedgerError` with the path and the cause."""
+        """Write and sync, all or nothing. Raises `LedgerError` with the path and the cause."""
         lines = "".join(json.dumps(verdict.to_dict(), allow_nan=False) + "\n" for verdict in verdicts)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
-            with self.path.open("ab") as file:
-                file.write(("\n" if self._is_torn() else "").encode() + lines.encode())
-                file.flush()
-                os.fsync(file.fileno())
+            with self.path.open("ab", buffering=0) as file:
+                _write_all(file, ("\n" if self._is_torn() else "").encode() + lines.encode())
         except OSError as error:
             raise LedgerError(f"cannot write the ledger {self.path}: {error.strerror or error}") from error
 
@@ -37,6 +37,19 @@ class Ledger:
         with self.path.open("rb") as file:
             file.seek(-1, os.SEEK_END)
             return file.read(1) != b"\n"
+
+
+def _write_all(file: FileIO, content: bytes) -> None:
+    """A disk that is full takes a part: that is taken back, so that the same lines can be written later."""
+    end, left = file.seek(0, os.SEEK_END), memoryview(content)
+    try:
+        while left:
+            left = left[file.write(left) :]
+        os.fsync(file.fileno())
+    except OSError:
+        with suppress(OSError):
+            file.truncate(end)
+        raise
 
 
 def read(path: Path) -> tuple[list[Verdict], list[str]]:

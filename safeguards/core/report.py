@@ -21,18 +21,16 @@ def latest(verdicts: Sequence[Verdict]) -> list[Verdict]:
     A NOT_EVALUATED is over once the same measure has been judged after it.
     """
     last: dict[tuple[str, str, str, str | None], Verdict] = {}
+    silent: dict[tuple[str, str], list[tuple[str, str, str, str | None]]] = {}
     for verdict in verdicts:
-        if verdict.outcome is not Outcome.NOT_EVALUATED:
-            _forget_silence(last, verdict)
         key = (verdict.safeguard, verdict.measure, verdict.moment.stage, verdict.moment.loader)
+        if verdict.outcome is Outcome.NOT_EVALUATED:
+            silent.setdefault(key[:2], []).append(key)
+        else:
+            for over in silent.pop(key[:2], ()):
+                last.pop(over, None)
         last[key] = verdict
     return list(last.values())
-
-
-def _forget_silence(last: dict[tuple[str, str, str, str | None], Verdict], judged: Verdict) -> None:
-    for key, earlier in list(last.items()):
-        if key[:2] == (judged.safeguard, judged.measure) and earlier.outcome is Outcome.NOT_EVALUATED:
-            del last[key]
 
 
 def overall(verdicts: Sequence[Verdict]) -> Outcome:

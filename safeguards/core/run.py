@@ -58,6 +58,7 @@ class Run:
         self._told = 0
         self._open = False
         self._stop = Stop()
+        self._unwritten: list[Verdict] = []
         self._ledger_lost = False
         self._judged, self._trained = Judged(), False
 
@@ -192,8 +193,10 @@ class Run:
         self.verdicts += reached
         if self.ranks.rank != 0 or not reached:
             return
+        self._unwritten += reached
         try:
-            Ledger(self.directory / "verdicts.jsonl").append(reached)
+            Ledger(self.directory / "verdicts.jsonl").append(self._unwritten)
+            self._unwritten = []
             self._keep_names()
         except (LedgerError, OSError) as error:
             if not self._ledger_lost:

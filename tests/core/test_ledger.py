@@ -1,6 +1,7 @@
 """One line per verdict, whatever happened to the last one."""
 
 import json
+import resource
 from pathlib import Path
 
 import pytest
@@ -67,6 +68,22 @@ def test_lines_that_contradict_themselves_are_no_verdicts(tmp_path: Path, change
     verdicts, problems = read(path)
     assert verdicts == []
     assert len(problems) == 1
+
+
+def test_lines_that_a_full_disk_takes_in_part_are_taken_back(tmp_path: Path) -> None:
+    path = tmp_path / "verdicts.jsonl"
+    Ledger(path).append([verdict(1)])
+    before = path.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2 * len(before) + 9, hard))
+    try:
+        with pytest.raises(LedgerError, match="File too large"):
+            Ledger(path).append([verdict(2), verdict(3)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert path.read_bytes() == before
+    Ledger(path).append([verdict(2), verdict(3)])
+    assert read(path) == ([verdict(1), verdict(2), verdict(3)], [])
 
 
 def test_missing_file_and_unwritable_place(tmp_path: Path) -> None:

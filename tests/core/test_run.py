@@ -344,6 +344,21 @@ def test_lost_ledger_ends_nothing(tmp_path: Path) -> None:
     assert len(verdicts(job)) == 2
 
 
+def test_verdicts_that_could_not_be_written_are_written_later(tmp_path: Path) -> None:
+    obstacle = tmp_path / "safeguards"
+    obstacle.write_text("in the way")
+
+    class Clears(Callback):
+        def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
+            if trainer.current_epoch == 0:
+                obstacle.unlink()
+
+    with pytest.warns(UserWarning, match="kept in memory only"):
+        job = fit(tmp_path, Accuracy(), Clears(), max_epochs=2)
+    (ledger,) = tmp_path.glob("safeguards/*/verdicts.jsonl")
+    assert read(ledger) == (verdicts(job), [])
+
+
 def test_publishing_reaches_loggers_once_and_may_fail(tmp_path: Path) -> None:
     class Publisher(CSVLogger):
         summaries: list[Any] = []  # noqa: RUF012 - shared on purpose
