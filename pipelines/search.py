@@ -67,6 +67,7 @@ class Settings:
     trial_seconds: float | None = None
     retries: int = 2
     enqueue: list[dict[str, Any]] = field(default_factory=list)
+    learn_from: str | None = None
     directory: str = "safeguards_runs/search"
 
 
@@ -93,6 +94,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     for parameters in settings.enqueue:
         search.enqueue(parameters)
+    if settings.learn_from is not None:
+        search.learn_from(settings.learn_from)
     trials = Trials(job=job, folder=Path(settings.directory, settings.name), torchrun=_torchrun(settings, job, address))
     with tqdm(total=settings.trials, desc=settings.name, unit="trial") as bar:
         result = search.run(

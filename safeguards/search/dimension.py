@@ -57,6 +57,15 @@ class Dimension:
             return self.choices
         return (int(self.low), int(self.high)) if self.kind == "int" else (self.low, self.high)
 
+    def holds(self, value: object) -> bool:
+        """Whether a value is one of these."""
+        if self.kind == "categorical":
+            return among(value, self.choices)
+        if isinstance(value, bool) or not isinstance(value, int if self.kind == "int" else (int, float)):
+            return False
+        on_step = self.step is None or abs(remainder(value - self.low, self.step)) <= ROUNDING * self.step
+        return self.low <= value <= self.high and on_step
+
     def asked(self, values: Mapping[str, Value]) -> bool:
         """Whether it applies beside these values of the other keys."""
         return all(key in values and among(values[key], allowed) for key, allowed in self.when.items())
@@ -119,6 +128,6 @@ def _several(value: Any) -> tuple[Value, ...]:
     return tuple(value) if isinstance(value, (list, tuple)) else (value,)
 
 
-def among(value: Value, allowed: Sequence[Value]) -> bool:
+def among(value: object, allowed: Sequence[Value]) -> bool:
     """Whether a value is one of those allowed. True is not 1, although Python has them equal."""
     return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in allowed)

@@ -66,6 +66,15 @@ class Result:
         """At most three, by the sum of what they miss; of equals, the better first."""
         return sorted(self.candidates, key=lambda one: (sum(one.missed().values()), self._losses(one)))[:CLOSEST]
 
+    def leaders(self, most: int) -> list[Candidate]:
+        """At most so many feasible candidates, the best first; with several objectives, front after front."""
+        left, found = self.feasible, list[Candidate]()
+        while left and len(found) < most:
+            front = self._front(left)
+            found += front
+            left = [one for one in left if one not in front]
+        return found[:most]
+
     def _front(self, candidates: Sequence[Candidate]) -> list[Candidate]:
         unbeaten = [one for one in candidates if not any(self._beats(other, one) for other in candidates)]
         return unbeaten[:1] if len(self.objectives) == 1 else unbeaten

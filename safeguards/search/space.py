@@ -45,6 +45,21 @@ class Space:
                 values[dimension.key] = dimension.suggest(trial)
         return values
 
+    def check(self, values: Mapping[str, Value]) -> None:
+        """Raises `ConfigurationError` for a key or a value that this space does not have."""
+        known = {one.key: one for one in self.dimensions}
+        for key, value in values.items():
+            if key not in known:
+                near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
+                raise ConfigurationError(f"the space has no {key!r}; did you mean {near[0]!r}?")
+            if not known[key].holds(value):
+                raise ConfigurationError(f"{key}={value!r} lies outside the space")
+
+    def part_within(self, values: Mapping[str, Value]) -> dict[str, Value]:
+        """Those of the values that this space has."""
+        known = {one.key: one for one in self.dimensions}
+        return {key: value for key, value in values.items() if key in known and known[key].holds(value)}
+
     def corners(self) -> list[dict[str, Value]]:
         """Assignments in which, taken together, each dimension takes each of its edges."""
         found = []

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,8 +12,10 @@ from safeguards.core.errors import ConfigurationError, TrialFailed
 from safeguards.core.ranks import describe
 from safeguards.search.constraints import Policy
 from safeguards.search.dimension import Value
+from safeguards.search.earlier import agree_with_earlier, quiet, read_earlier
 from safeguards.search.line import Ending
-from safeguards.search.result import Candidate, Direction, Result
+from safeguards.search.reading import REASON, read_result
+from safeguards.search.result import Direction, Result
 from safeguards.search.samplers import named_pruner, named_sampler
 from safeguards.search.space import Space
 from safeguards.search.storage import (
@@ -31,11 +30,10 @@ from safeguards.search.storage import (
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
-    from optuna.trial import FrozenTrial
 
 __all__ = ["Search", "Task"]
 
-ASKED, REASON, VERDICTS = "safeguards", "reason", "verdicts"
+VERDICTS = "verdicts"
 NOT_KEPT = ("details", "cost")
 WAIT_SECONDS = 1.0
 
@@ -90,11 +88,11 @@ class Search:
         self.policy = policy or Policy()
         self._check(pruner)
         self._retry = Retry(retries)
-        with _quiet():
+        with quiet():
             self._pruner = named_pruner(pruner)
             named_sampler(sampler, seed, drawn=0)
             self.study = self._open(open_storage(storage, self._retry), name)
-            self._agree_with_what_was_asked()
+            agree_with_earlier(self.study, self._asked())
             self.study.sampler = named_sampler(sampler, seed, drawn=len(self.study.get_trials(deepcopy=False)))
             self.study.pruner = self._pruner
 
@@ -117,33 +115,33 @@ class Search:
             storage=storage, study_name=name, load_if_exists=True, directions=list(self.objectives.values())
         )
 
-    def _agree_with_what_was_asked(self) -> None:
-        """A study that goes on must mean the same: earlier trials lack a constraint that is new, and would pass it."""
-        asked = {
+    def _asked(self) -> dict[str, Any]:
+        return {
             "objectives": list(map(list, self.objectives.items())),
             "constraints": sorted(self.constraints),
             "inconclusive_is_feasible": self.policy.inconclusive_is_feasible,
             "choices": {one.key: list(one.choices) for one in self.space.dimensions if one.choices},
         }
-        before = self.study.user_attrs.get(ASKED)
-        if before is not None and before != asked:
-            raise ConfigurationError(
-                f"the study {self.study.study_name!r} asked for {before}, not for {asked}: give the search another name"
-            )
-        if before is None:
-            self.study.set_user_attr(ASKED, asked)
 
     def enqueue(self, parameters: Mapping[str, Value]) -> None:
         """Try these values first, unless they have been tried or are waiting already.
 
-        Raises `ConfigurationError` for a key that the space does not have.
+        Raises `ConfigurationError` for a key or a value that the space does not have.
         """
-        known = [one.key for one in self.space.dimensions]
-        for key in parameters:
-            if key not in known:
-                near = difflib.get_close_matches(key, known, n=1, cutoff=0.0)
-                raise ConfigurationError(f"enqueue: the space has no {key!r}; did you mean {near[0]!r}?")
+        self.space.check(parameters)
         self.study.enqueue_trial(dict(parameters), skip_if_exists=True)
+
+    def learn_from(self, name: str, *, best: int = 3) -> int:
+        """Try first what did best, among the feasible, in another study of the same storage; how many there are.
+
+        What this space does not have of a trial's values is drawn anew. Raises `ConfigurationError` for a study that is
+        not there or that no `Search` has made.
+        """
+        found = read_earlier(self.study, name, unmeasured=self.policy.unmeasured).leaders(best)
+        for one in found:
+            if kept := self.space.part_within(one.parameters):
+                self.enqueue(kept)
+        return len(found)
 
     def run(
         self,
@@ -161,7 +159,7 @@ class Search:
         once ``give_up_after`` trials have failed and none has ended otherwise.
         """
         began = time.monotonic()
-        with _quiet():
+        with quiet():
             while (left := self._left(trials)) and (seconds is None or time.monotonic() - began < seconds):
                 if left < 0:
                     time.sleep(WAIT_SECONDS)
@@ -234,30 +232,11 @@ class Search:
 
     def result(self) -> Result:
         """What the study holds now."""
-        import optuna
-
-        every = self.study.get_trials(deepcopy=False)
-        lost = attempts_lost(every)
-        counted = [trial for trial in every if trial.number not in lost]
-        states = optuna.trial.TrialState
-        return Result(
+        return read_result(
+            self.study,
             objectives=self.objectives,
-            candidates=[self._candidate(trial) for trial in counted if trial.state is states.COMPLETE],
-            pruned=sum(trial.state is states.PRUNED for trial in counted),
-            reasons={
-                trial.number: str(trial.user_attrs.get(REASON, "its search was killed"))
-                for trial in counted
-                if trial.state is states.FAIL
-            },
-        )
-
-    def _candidate(self, trial: FrozenTrial) -> Candidate:
-        """A trial that lacks a constraint, which only a hand in the database can bring about, does not keep it."""
-        return Candidate(
-            number=trial.number,
-            parameters=trial.params,
-            values=tuple(trial.values),
-            violations={name: trial.constraints.get(name, self.policy.unmeasured) for name in self.constraints},
+            constraints=self.constraints,
+            unmeasured=self.policy.unmeasured,
         )
 
 
@@ -265,18 +244,3 @@ def _give_up(result: Result, failures: int) -> None:
     if len(result.reasons) >= failures and not result.candidates and not result.pruned:
         last = max(result.reasons)
         raise TrialFailed(f"all of the first {len(result.reasons)} trials failed, the last: {result.reasons[last]}")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Optuna's notes on each trial are replaced by the result; what it calls experimental is what is tested here."""
-    import optuna
-
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            yield
-    finally:
-        optuna.logging.set_verbosity(before)

@@ -130,6 +130,13 @@ def test_a_second_call_goes_on(trained, tmp_path):
     assert trained[0][2][1]["model"]["init_args"]["learning_rate"] == 0.05
 
 
+def test_another_study_may_tell_what_to_try_first(trained, tmp_path):
+    search(tmp_path)
+    best = trained[0][1][1]["model"]["init_args"]["learning_rate"]
+    search(tmp_path, name="next", learn_from="search", trials=1)
+    assert trained[0][2][1]["model"]["init_args"]["learning_rate"] == best
+
+
 def test_the_storage_of_the_environment_stays_out_of_the_trial(trained, tmp_path, monkeypatch):
     monkeypatch.setenv("SAFEGUARDS_SEARCH_STORAGE", f"sqlite:///{tmp_path / 'x.db'}")
     monkeypatch.setenv("PGPASSWORD", "hunter2")

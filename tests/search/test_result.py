@@ -50,6 +50,20 @@ def test_of_several_objectives_what_none_beats_is_the_front():
     assert numbers(found.best_of_all) == [3]
 
 
+def test_leaders_come_in_order_and_are_feasible():
+    every = [
+        candidate(0, 0.7, gap=0.0),
+        candidate(1, 0.9, gap=0.1),
+        candidate(2, 0.8, gap=0.0),
+        candidate(3, 0.6, gap=0),
+    ]
+    assert numbers(result(*every).leaders(2)) == [2, 0]
+    assert numbers(result(*every).leaders(9)) == [2, 0, 3]
+    ways = {"accuracy": "maximize", "seconds": "minimize"}
+    both = [candidate(0, 0.5, 5.0), candidate(1, 0.9, 9.0), candidate(2, 0.4, 6.0), candidate(3, 0.8, 1.0)]
+    assert numbers(result(*both, objectives=ways).leaders(3)) == [1, 3, 0]
+
+
 def test_when_nothing_is_feasible_the_closest_are_told_with_what_they_miss():
     every = [
         candidate(0, 0.9, gap=0.2, fair=-0.1),

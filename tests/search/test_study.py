@@ -9,22 +9,11 @@ import optuna
 import pytest
 
 from safeguards.core.errors import ConfigurationError, TrialFailed
-from safeguards.search import Ending, Policy, Search, Space
+from safeguards.search import Ending
 from safeguards.search.storage import OWNER, Retry, this_process
+from tests.search.told import SPACE, complete, search
 
-SPACE = Space.read(
-    {
-        "rate": {"type": "float", "low": 0.0, "high": 1.0},
-        "kind": {"type": "categorical", "choices": ["a", "b"]},
-        "more": {"type": "int", "low": 1, "high": 3, "when": {"kind": "b"}},
-    }
-)
 STATES = optuna.trial.TrialState
-
-
-def search(storage=None, **more):
-    given = {"space": SPACE, "objectives": {"accuracy": "maximize"}, "constraints": ["toy/gap"], "sampler": "random"}
-    return Search(**{**given, "storage": storage, **more})
 
 
 @pytest.fixture(params=["memory", "journal", "sqlite"])
@@ -34,15 +23,6 @@ def storage(request, tmp_path):
         "journal": f"journal:{tmp_path / 'study.log'}",
         "sqlite": f"sqlite:///{tmp_path / 'study.db'}",
     }[request.param]
-
-
-@pytest.fixture
-def kept(tmp_path):
-    return f"journal:{tmp_path / 'study.log'}"
-
-
-def complete(value=0.5, gap=-0.1, **more):
-    return Ending(state="complete", values={"accuracy": value}, violations={"toy/gap": gap}, **more)
 
 
 def states(one):
@@ -150,21 +130,6 @@ def test_a_study_goes_on_to_its_number_and_draws_nothing_twice(kept):
     assert search(kept).run(train, trials=5).ended == len(seen) == 5
 
 
-@pytest.mark.parametrize(
-    "other",
-    [
-        {"constraints": ["toy/gap", "toy/new"]},
-        {"objectives": {"loss": "maximize"}},
-        {"policy": Policy(inconclusive_is_feasible=True)},
-        {"space": Space.read({"kind": {"type": "categorical", "choices": ["a", "c"]}})},
-    ],
-)
-def test_a_study_that_asked_for_something_else_is_not_continued(kept, other):
-    search(kept).run(lambda _: complete(), trials=1)
-    with pytest.raises(ConfigurationError, match="give the search another name"):
-        search(kept, **other)
-
-
 def gone():
     """A process that has been: the mark of its search."""
     ended = subprocess.Popen(["true"])
@@ -199,6 +164,7 @@ def test_what_a_killed_search_was_training_is_trained_again_and_counted_once(kep
     assert (result.ended, result.reasons) == (3, {})
 
 
+@pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_a_trial_that_kills_its_search_each_time_is_given_up(kept):
     one = search(kept, retries=1)
     leave_running(one, gone())
@@ -261,19 +227,6 @@ def test_when_all_fail_the_search_says_so_early(kept):
 
     with pytest.raises(TrialFailed, match="all of the first 2 trials failed, the last: no metric 'acuracy'"):
         search(kept).run(fail, trials=10, give_up_after=2)
-
-
-def test_values_to_try_first_are_tried_first_and_once(kept):
-    seen = []
-    asked = {"rate": 0.125, "kind": "b", "more": 2}
-    for trials in (2, 3):
-        one = search(kept)
-        one.enqueue(asked)
-        one.run(lambda task: seen.append(task.parameters) or complete(), trials=trials)
-    assert seen[0] == asked
-    assert (len(seen), seen.count(asked)) == (3, 1)
-    with pytest.raises(ConfigurationError, match="the space has no 'rat'; did you mean 'rate'"):
-        search(kept).enqueue({"rat": 0.5})
 
 
 @pytest.mark.parametrize(
