@@ -116,6 +116,17 @@ def test_failing_safeguard_is_an_error_verdict_not_a_dead_job(tmp_path: Path) ->
     assert torch.isnan(job.callback_metrics["safeguard/toy/accuracy"])
 
 
+@pytest.mark.parametrize("work", ["finish", "double_check"])
+def test_last_work_that_fails_is_an_error_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, work: str) -> None:
+    def fail(*_: Any) -> None:
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Accuracy, work, fail)
+    job = fit(tmp_path, Accuracy(), max_epochs=1)
+    assert outcomes(job) == [Outcome.PASS, Outcome.ERROR]
+    assert verdicts(job)[-1].reason == "OSError: disk full"
+
+
 def test_failing_safeguard_raises_on_request(tmp_path: Path) -> None:
     with pytest.raises(RankError, match="told to fail") as caught:
         fit(tmp_path, Accuracy(fail_on=0, on_error="raise"))

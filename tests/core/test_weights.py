@@ -1,6 +1,7 @@
 """Verdicts of a fit, and the weights that come out of it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,9 +10,10 @@ from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import EMAWeightAveraging, StochasticWeightAveraging
 from torch import nn
 
-from safeguards import Outcome, verdicts
+from safeguards import Moment, Outcome, verdicts
+from safeguards.core.ranks import Ranks
 from safeguards.core.report import overall
-from safeguards.core.weights import ELEMENTS, weights_digest
+from safeguards.core.weights import ELEMENTS, Judged, weights_digest
 from tests.helpers.toys import Accuracy, Net, expected_accuracy, loader, rows, trainer
 
 
@@ -120,6 +122,14 @@ def test_weights_of_an_earlier_look_are_named(tmp_path: Path) -> None:
     outcome, reason = end(fit(tmp_path, Back()))
     assert outcome is Outcome.NOT_EVALUATED
     assert "were judged earlier, at validate epoch 0 step 4" in reason
+
+
+def test_weights_that_one_process_judged_and_another_did_not_were_not_judged() -> None:
+    module, judged = net(), Judged()
+    judged.note("validation", module, Moment(stage="validate", epoch=0, step=4))
+    with_another: Any = SimpleNamespace(gather=lambda found: [found, {"validation": -1}])
+    assert judged.since(module, Ranks()) == {}
+    assert "were not judged in it" in judged.since(module, with_another)["validation"]
 
 
 def test_what_says_nothing_of_the_model_outlives_its_weights(tmp_path: Path) -> None:

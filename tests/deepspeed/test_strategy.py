@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -216,8 +217,10 @@ def test_a_wrong_argument_is_refused_in_one_line(arguments: dict[str, Any], text
 
 def test_without_deepspeed_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "deepspeed", None)
+    monkeypatch.delenv("DS_ACCELERATOR", raising=False)
     with pytest.raises(ConfigurationError, match="pip install deepspeed"):
         DeepSpeedCPUStrategy()
+    assert "DS_ACCELERATOR" not in os.environ
 
 
 def test_where_deepspeed_is_on_a_gpu_already_the_remedy_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

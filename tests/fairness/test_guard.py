@@ -67,7 +67,7 @@ def fields(**groups):
     return BatchFields(inputs="inputs", target="target", groups=groups or {"sex": "sex", "site": "site"})
 
 
-def fitted(tmp_path, cohort, guards, *, epochs=1, module=None, **trainer):
+def fitted(tmp_path, cohort, guards, *, epochs=1, module=None, loaders=None, **trainer):
     told = pl.Trainer(
         accelerator="cpu",
         max_epochs=epochs,
@@ -81,7 +81,8 @@ def fitted(tmp_path, cohort, guards, *, epochs=1, module=None, **trainer):
         **trainer,
     )
     loader = DataLoader(cohort, batch_size=8)
-    told.fit(module or Echo(), loader, loader)
+    validation = [DataLoader(each, batch_size=8) for each in loaders or [cohort]]
+    told.fit(module or Echo(), loader, validation)
     return told
 
 
@@ -200,6 +201,17 @@ def test_fairlearn_contradicts_at_the_end_of_fit(tmp_path, monkeypatch):
     last = verdicts(fitted(tmp_path, Cohort(n=300), [guard]))[-len(LIMITS) :]
     assert {v.outcome for v in last} == {Outcome.ERROR}
     assert "fairlearn computes 0.123" in last[0].reason
+
+
+def test_fairlearn_is_asked_about_every_loader(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr("safeguards.fairness.guard.disagreement", lambda name, compared, value: asked.append(value))
+    guard = FairnessCheck(fields=fields(sex="sex"), limits={"worst_group_accuracy": Limit(at_least=0.5)})
+    module = Echo()
+    module.validation_step = lambda batch, batch_idx, dataloader_idx=0: {"logits": module(batch["inputs"])}
+    told = fitted(tmp_path, Cohort(), [guard], module=module, loaders=[Cohort(100), Cohort(300)])
+    assert sorted(asked) == sorted(v.value for v in verdicts(told))
+    assert len(set(asked)) == 2
 
 
 @pytest.mark.parametrize(

@@ -200,6 +200,23 @@ def test_watching_leaves_no_trace(tmp_path: Path, accumulate: int, restore_best:
     assert all(torch.equal(one, other) for one, other in zip(*seen, strict=True))
 
 
+def test_a_training_set_with_a_generator_of_its_own_goes_on_as_if_nothing_had_been_read(tmp_path: Path) -> None:
+    class Augmented(TensorDataset):
+        def __getitem__(self, index: int) -> tuple[torch.Tensor, ...]:
+            inputs, target = super().__getitem__(index)
+            return inputs + torch.randn(4, generator=self.draw), target
+
+    states = []
+    for callbacks in ([], [guard(fields=FIELDS)]):
+        data = Augmented(*rows(64).tensors)
+        data.draw = torch.Generator().manual_seed(0)
+        runner = trainer(tmp_path, *callbacks, num_sanity_val_steps=0)
+        runner.fit(Net(), DataLoader(data, 16), DataLoader(rows(32, seed=1), 16))
+        states.append(data.draw.get_state())
+    assert len(verdicts(runner)) == 1
+    assert torch.equal(*states)
+
+
 def test_memory_is_plain(tmp_path: Path) -> None:
     watch = guard(restore_best=True)
     fit(tmp_path, watch, module=Scripted, max_epochs=2)

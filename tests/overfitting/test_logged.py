@@ -74,6 +74,14 @@ def test_a_validation_before_the_fit_or_of_another_epoch_does_not_count(tmp_path
     assert source.examine(None, SimpleNamespace(moment=Moment(stage="train_epoch", epoch=4, step=16))) is None
 
 
+def test_a_validation_of_the_fit_before_does_not_count(tmp_path: Path) -> None:
+    watch, data = guard(), DataLoader(rows(64), 16)
+    for every, outcome in ((1, Outcome.PASS), (2, Outcome.NOT_EVALUATED)):
+        runner = trainer(tmp_path, watch, check_val_every_n_epoch=every, num_sanity_val_steps=0)
+        runner.fit(Logs(), data, data)
+        assert [v.outcome for v in verdicts(runner)] == [outcome]
+
+
 def test_a_fit_without_any_validation_is_not_evaluated(tmp_path: Path) -> None:
     found = fit(tmp_path, guard(), module=Logs(), max_epochs=2, check_val_every_n_epoch=5)
     assert [v.outcome for v in found] == [Outcome.NOT_EVALUATED]

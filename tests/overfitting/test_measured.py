@@ -242,6 +242,21 @@ def test_several_validation_loaders_are_judged_apart(tmp_path: Path) -> None:
     assert [v.details["looks_in_slope"] for v in found] == [1, 1, 2, 2]
 
 
+def test_of_several_loaders_the_first_decides_which_weights_are_the_best(tmp_path: Path) -> None:
+    """Its labels are turned round, so that its loss is the higher one at every look, and only grows."""
+
+    class Two(Net):
+        def validation_step(self, batch: Any, _: int, dataloader_idx: int = 0) -> None:
+            self(batch[0])
+
+    inputs, target = rows(48, seed=1).tensors
+    loaders = [DataLoader(TensorDataset(inputs, 1 - target), 16), DataLoader(rows(64), 16)]
+    *found, _, _ = fit(tmp_path, guard(restore_best=True), module=Two(), validation=loaders, max_epochs=3)
+    losses = [v.details["validation_loss"] for v in found if v.moment.loader == "0"]
+    assert len(losses) == 3
+    assert found[-1].details["best_weights"]["loss"] == min(losses) == losses[0]
+
+
 def test_a_target_is_needed() -> None:
     with pytest.raises(ConfigurationError, match="a loss needs the target"):
         guard(fields=BatchFields(inputs=0))

@@ -29,8 +29,8 @@ STRATEGIES = ("ddp", "deepspeed_cpu_stage_1", "deepspeed_cpu_stage_2", "deepspee
 class Recorded(Dataset):
     """Training rows that note which of them are read, noisy by the global generator; one may be unreadable."""
 
-    def __init__(self, broken_on_rank: int | None = None) -> None:
-        self.data, self.read, self.broken = rows(101), list[int](), broken_on_rank == rank()
+    def __init__(self, broken_on_rank: int | None = None, count: int = 101) -> None:
+        self.data, self.read, self.broken = rows(count), list[int](), broken_on_rank == rank()
 
     def __len__(self) -> int:
         return len(self.data)
@@ -68,9 +68,9 @@ def strategy_options(strategy: str, world: int) -> dict[str, Any]:
     return {"devices": world, "strategy": strategy if world > 1 else "auto"}
 
 
-def measure(root: Path, strategy: str, world: int, broken_on_rank: int | None = None) -> dict[str, Any]:
+def measure(root: Path, strategy: str, world: int, **options: int) -> dict[str, Any]:
     """Judge untrained weights, the same on all processes, with samples smaller than both sets."""
-    data = Recorded(broken_on_rank)
+    data = Recorded(**options)
     pl.seed_everything(0, verbose=False)
     runner = trainer(
         root, OverfittingGuard(fields=FIELDS, samples=33, limits=LIMITS), **strategy_options(strategy, world)
@@ -179,6 +179,7 @@ def on_each_process() -> dict[str, Any]:
     world, root = int(os.environ["WORLD_SIZE"]), Path.cwd()
     found: dict[str, Any] = {
         "broken": measure(root, "ddp", world, broken_on_rank=1),
+        "differing": measure(root, "ddp", world, count=101 - rank()),
         "synced": log_by_rank(root, "ddp", world, synced=True),
         "unsynced": log_by_rank(root, "ddp", world, synced=False),
     }
@@ -245,6 +246,13 @@ def test_a_row_that_one_process_cannot_read_is_an_error_on_all() -> None:
     assert first == second
     assert first[0]["outcome"] == "ERROR"
     assert "rank 1: OSError: row is unreadable" in first[0]["reason"]
+
+
+def test_training_sets_that_differ_between_processes_are_an_error_on_all() -> None:
+    first, second = (found["differing"]["verdicts"] for found in processes())
+    assert first == second
+    assert first[0]["outcome"] == "ERROR"
+    assert "another size on another process" in first[0]["reason"]
 
 
 def test_metrics_that_differ_between_processes_are_an_error_on_all() -> None:

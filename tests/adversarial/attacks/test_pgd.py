@@ -51,11 +51,13 @@ def test_the_number_of_forwards_is_fixed(steps: int, restarts: int, forwards: in
         assert calls == [400] * forwards
 
 
-def test_rows_do_not_depend_on_their_batch() -> None:
+@pytest.mark.parametrize("steps", [1, 10])
+def test_rows_do_not_depend_on_their_batch(steps: int) -> None:
+    """After one step a row is still near its random start; after ten it has forgotten it."""
     net, x, y = trained()
     threat, chosen = ThreatModel(eps=0.05), torch.tensor([7, 399, 12])
-    together = pgd(net, x, y, threat, runs=Runs(seeds=SEEDS, restarts=2)).x[chosen]
-    alone = pgd(net, x[chosen], y[chosen], threat, runs=Runs(seeds=SEEDS[chosen], restarts=2)).x
+    together = pgd(net, x, y, threat, runs=Runs(seeds=SEEDS, steps=steps, restarts=2)).x[chosen]
+    alone = pgd(net, x[chosen], y[chosen], threat, runs=Runs(seeds=SEEDS[chosen], steps=steps, restarts=2)).x
     torch.testing.assert_close(together, alone, rtol=0, atol=1e-6)
 
 
