@@ -13,7 +13,7 @@ from typing import Any
 
 import torch
 
-from safeguards.core.errors import RankError
+from safeguards.core.errors import NotApplicable, RankError
 from safeguards.core.limit import decide
 from safeguards.core.predictions import Unsaid
 from safeguards.core.ranks import describe
@@ -89,6 +89,7 @@ def _release(entry: Entry) -> None:
     everywhere = ranks.gather(ids.tolist())
     if not any(everywhere):
         return
+    _refuse_shared_ids(everywhere, entry.scene.loader.size)
     before = torch.tensor(sorted({i for ids in everywhere[: ranks.rank] for i in ids}), dtype=torch.int64)
 
     def show() -> None:
@@ -99,6 +100,21 @@ def _release(entry: Entry) -> None:
                 entry.safeguard.observe(entry.state, own, entry.scene)
 
     ranks.together(show)
+
+
+def _refuse_shared_ids(everywhere: list[list[int]], size: int | None) -> None:
+    """Rows are repeated only to fill up batches: more repeats than spare rows are rows that share an id."""
+    met: set[int] = set()
+    repeats = 0
+    for ids in everywhere:
+        repeats += sum(i in met for i in ids)
+        met.update(ids)
+    spare = sum(map(len, everywhere)) - (size or 0)
+    if size is not None and repeats > max(0, spare):
+        raise NotApplicable(
+            f"row_id: {repeats} rows have the id of a row on another process, where at most {max(0, spare)} can be "
+            "copies of it: give each row of the set an id of its own"
+        )
 
 
 def _doubt(entry: Entry) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
@@ -72,6 +72,11 @@ class Rows:
     def _logits(self) -> Tensor:
         return self.predict(self).detach()
 
+    def without_inputs(self) -> Rows:
+        """The same rows; logits and groups are read now, so that nothing keeps the batch or its inputs alive."""
+        logits, label = self.logits(), _known(lambda: self.groups)
+        return replace(self, batch=None, inputs=None, label=label, predict=_Known(logits))
+
     def only(self, keep: Tensor) -> Rows:
         """The rows that ``keep`` (bool ``(N,)``) marks, with the outputs that they had."""
         if bool(keep.all()):
@@ -88,6 +93,32 @@ class Rows:
             label=lambda: {name: [labels[i] for i in chosen.tolist()] for name, labels in self.groups.items()},
             predict=_Chosen(self, chosen),
         )
+
+
+class _Known:
+    """Outputs that are there."""
+
+    covers_batch = True
+
+    def __init__(self, logits: Tensor) -> None:
+        self.logits = logits
+
+    def __call__(self, rows: Rows) -> Tensor:
+        return self.logits
+
+
+def _known(work: Callable[[], T]) -> Callable[[], T]:
+    """What the work gives or raises, once and for all."""
+    try:
+        value = work()
+    except Exception as raised:
+        error = raised
+
+        def fail() -> T:
+            raise error
+
+        return fail
+    return lambda: value
 
 
 class _Chosen:

@@ -64,6 +64,7 @@ class Safeguard(Callback):
     ``needs_identity`` is False for what does not count rows; ``thins_rows`` is True where ``max_share_of_fit`` is
     kept by observing fewer rows, chosen by hash, rather than by `Scene.rows_within_budget`. ``reads_outputs`` is False
     where `observe` never asks rows for logits, so that none are made ahead when a forward takes all ranks together.
+    ``reads_inputs`` is False where it asks rows for no inputs and no batch, which then need not be kept for it;
     ``judges_weights`` is False where a verdict says nothing of the model, and so outlives the weights it came with.
     """
 
@@ -73,6 +74,7 @@ class Safeguard(Callback):
     needs_identity = True
     thins_rows = False
     reads_outputs = True
+    reads_inputs = True
     judges_weights = True
 
     def __init__(

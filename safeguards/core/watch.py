@@ -161,7 +161,7 @@ class Watch:
         if rows.n == 0:
             return
         if self.ranks.world > 1 and rows.identified and rows.positions is None:
-            entry.held.append(rows)
+            entry.held.append(rows if entry.safeguard.reads_inputs else rows.without_inputs())
             if not source.own_forward:
                 rows.logits()
         else:

@@ -64,6 +64,7 @@ class FairnessCheck(Safeguard):
     topic = "fairness"
     measures = tuple(MEASURES)
     thins_rows = True
+    reads_inputs = False
 
     def __init__(
         self,

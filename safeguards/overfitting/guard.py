@@ -50,6 +50,7 @@ class OverfittingGuard(Safeguard):
 
     topic = "overfitting"
     measures = ("generalization_gap",)
+    reads_inputs = False
 
     def __init__(
         self,

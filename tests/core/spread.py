@@ -11,7 +11,7 @@ import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset
 
 import safeguards.deepspeed  # noqa: F401 - registers the strategies
-from safeguards import BatchFields, verdicts
+from safeguards import BatchFields, Rows, Scene, verdicts
 from tests.helpers.toys import Accuracy, Net, loader, rows, trainer
 
 RANK, WORLD = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
@@ -30,6 +30,16 @@ class Numbered(Dataset[Any]):
 
     def __getitem__(self, i: int) -> Any:
         return self.x[i], self.y[i], self.ids[i]
+
+
+class NoInputs(Accuracy):
+    """Says that it needs no inputs, and gets none of rows that had to wait."""
+
+    reads_inputs = False
+
+    def observe(self, seen: dict[str, Any], rows: Rows, scene: Scene) -> None:
+        assert (rows.inputs is None) == (rows.batch is None) == (WORLD > 1)
+        super().observe(seen, rows, scene)
 
 
 class Trimmed(Net):
@@ -62,11 +72,14 @@ def identities(strategy: str) -> dict[str, Any]:
     """How rows are told from copies, for each kind of loader."""
     torch.manual_seed(0)
     n = 57
-    own = DataLoader(Numbered(n), batch_sampler=OwnOrder(n, WORLD))
+    own, paired = (DataLoader(Numbered(n), batch_sampler=OwnOrder(n, WORLD)) for _ in range(2))
+    paired.dataset.ids = [i // 2 for i in range(n)]
     cases = {
         "sampler": (Accuracy(), loader(n), {}),
         "ids and sampler": (Accuracy(fields=WITH_ID), DataLoader(Numbered(n), batch_size=8), {}),
         "ids and own order": (Accuracy(fields=WITH_ID), own, {"use_distributed_sampler": False}),
+        "own order, no inputs": (NoInputs(fields=WITH_ID), own, {"use_distributed_sampler": False}),
+        "ids of pairs": (Accuracy(fields=WITH_ID), paired, {"use_distributed_sampler": False}),
         "own order": (Accuracy(), own, {"use_distributed_sampler": False}),
         "stream": (Accuracy(), DataLoader(Stream(), batch_size=4), {}),
         "shuffled": (Accuracy(), loader(n, shuffle=True), {}),

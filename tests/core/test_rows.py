@@ -1,5 +1,7 @@
 """Rows of a batch, and samples that do not depend on the number of processes."""
 
+import gc
+import weakref
 from typing import Any
 
 import pytest
@@ -80,6 +82,26 @@ def test_only_keeps_everything_aligned(covers_batch: bool) -> None:
     assert (part.n, part.ids.tolist(), part.inputs.tolist(), part.groups) == (1, [13], [3.0], {"sex": ["m"]})
     assert part.logits().tolist() == ([8.0] if covers_batch else [6.0])
     assert predict.asked[-1] == (4 if covers_batch else 1)
+
+
+def test_rows_without_inputs_keep_no_batch_alive() -> None:
+    batch = {"x": torch.arange(4.0)}
+    full = rows(batch=batch)
+    slim, held = full.without_inputs(), weakref.ref(batch["x"])
+    expected = full.logits().tolist(), full.groups, full.target.tolist()  # type: ignore[union-attr]
+    del full, batch
+    gc.collect()
+    assert held() is None
+    assert (slim.logits().tolist(), slim.groups, slim.target.tolist()) == expected  # type: ignore[union-attr]
+    some = slim.only(torch.tensor([False, True, False, True]))
+    assert (some.logits().tolist(), some.groups["sex"], some.ids.tolist()) == ([6.0, 8.0], ["f", "m"], [11, 13])
+
+
+def test_groups_that_cannot_be_read_fail_rows_without_inputs_only_when_asked_for() -> None:
+    slim = rows(batch={"sex": ["m"]}).without_inputs()
+    assert slim.logits().tolist() == [5.0, 6.0, 7.0, 8.0]
+    with pytest.raises(FieldError, match="sex"):
+        _ = slim.groups
 
 
 def test_outputs_are_computed_once() -> None:

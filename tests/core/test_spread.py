@@ -18,6 +18,8 @@ def test_row_identity_of_every_kind_of_loader() -> None:
         "sampler": 57,
         "ids and sampler": 57,
         "ids and own order": 57,
+        "own order, no inputs": 57,
+        "ids of pairs": 57,
         "own order": 57,
         "stream": 20,
         "shuffled": 57,
@@ -25,6 +27,10 @@ def test_row_identity_of_every_kind_of_loader() -> None:
     for name in ("sampler", "ids and sampler"):
         assert two[name] == one[name]
     assert two["ids and own order"]["ids"] == [0, *range(56)], "the copy goes, the row of the same id on one rank stays"
+    for name in ("ids", "n", "right"):
+        assert two["own order, no inputs"][name] == one["own order, no inputs"][name]
+    assert two["ids of pairs"]["outcome"] == "ERROR"
+    assert "row_id: 29 rows have the id of a row on another process, where at most 1" in two["ids of pairs"]["reason"]
     for name in ("own order", "stream"):
         assert two[name]["outcome"] == "INCONCLUSIVE"
         assert "rows have no identity on several processes" in two[name]["reason"]
