@@ -1,0 +1,93 @@
+"""What a safeguard takes with it: into a checkpoint, out of it, and from one trainer to another."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+
+from safeguards import AdversarialEvaluation, ThreatModel, verdicts
+from safeguards.core.ledger import read
+from tests.helpers.toys import PAIR, WITHIN, Accuracy, Net, loader, trainer
+
+
+def fit(root: Path, *callbacks: Any, **options: Any) -> Any:
+    job = trainer(root, *callbacks, **options)
+    job.fit(Net(), loader(64), loader())
+    return job
+
+
+def test_resume_goes_on_under_the_same_run_id(tmp_path: Path) -> None:
+    first = fit(tmp_path, Accuracy(), enable_checkpointing=True)
+    path = tmp_path / "last.ckpt"
+    first.save_checkpoint(path)
+    state = torch.load(path, weights_only=True)["callbacks"]
+    (key,) = [key for key in state if key.startswith("Accuracy")]
+    assert state[key]["looks"] == {"validate/": 2}
+    second = trainer(tmp_path, Accuracy(), max_epochs=3)
+    second.fit(Net(), loader(64), loader(), ckpt_path=path)
+    assert [v.details["look"] for v in verdicts(second)] == [3]
+    (ledger,) = tmp_path.glob("safeguards/*/verdicts.jsonl")
+    assert [v.moment.epoch for v in read(ledger)[0]] == [0, 1, 2]
+
+
+def test_an_earlier_checkpoint_of_the_same_run_takes_no_look_back(tmp_path: Path) -> None:
+    best = ModelCheckpoint(dirpath=tmp_path / "best", monitor="safeguard/toy/accuracy", save_on_train_epoch_end=False)
+    job = fit(tmp_path, Accuracy(), best, enable_checkpointing=True, max_epochs=3)
+    for _ in range(2):
+        job.validate(dataloaders=loader(), ckpt_path="best", verbose=False)
+        job.test(dataloaders=loader(), ckpt_path="best", verbose=False)
+    looks = [(v.moment.stage, v.details["look"]) for v in verdicts(job)]
+    assert looks == [("validate", k) for k in (1, 2, 3)] + [("validate", 4), ("test", 1), ("validate", 5), ("test", 2)]
+
+
+def test_a_safeguard_that_another_trainer_used_since_goes_on_in_each(tmp_path: Path) -> None:
+    guard = Accuracy()
+
+    class Asks(Callback):
+        def on_validation_end(self, outer: Any, pl_module: Any) -> None:
+            if not outer.sanity_checking:
+                inner = trainer(tmp_path / "inner", guard)
+                inner.validate(Net(), loader(20), verbose=False)
+                assert [v.n for v in verdicts(inner)] == [20]
+
+    job = fit(tmp_path, guard, Asks())
+    assert [(v.moment.step, v.n) for v in verdicts(job)] == [(4, 57), (8, 57)]
+
+
+def test_a_run_id_that_is_a_path_is_not_trusted(tmp_path: Path) -> None:
+    guard = Accuracy()
+    job = fit(tmp_path / "root", guard, max_epochs=1)
+    state = guard.state_dict()
+    again = Accuracy()
+    second = trainer(tmp_path / "root", again, max_epochs=1)
+    again.setup(second, Net(), "fit")
+    own = again.state_dict()["run_id"]
+    with pytest.warns(UserWarning, match="no name: a new run begins"):
+        again.load_state_dict({**state, "run_id": "../../escaped"})
+    assert again.state_dict()["run_id"] == own != state["run_id"]
+    again.load_state_dict(state)
+    assert again.state_dict()["run_id"] == state["run_id"]
+    assert len(verdicts(job)) == 1
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"looks": None}, {"looks": {"validate/": "many"}}, {"cost": {"seconds": float("nan"), "fit_seconds": 1}}],
+)
+def test_a_state_that_is_none_is_told_and_left_alone(tmp_path: Path, wrong: dict[str, Any]) -> None:
+    guard = Accuracy()
+    fit(tmp_path, guard)
+    before = guard.state_dict()
+    with pytest.warns(UserWarning, match="the checkpoint's state of 'toy' is unreadable, it begins anew"):
+        guard.load_state_dict({**before, **wrong})
+    assert guard.state_dict() == before
+
+
+def test_two_that_differ_in_what_they_hold_have_states_of_their_own() -> None:
+    def attack(eps: float) -> AdversarialEvaluation:
+        limits = {"robust_accuracy": WITHIN}
+        return AdversarialEvaluation(fields=PAIR, threat=ThreatModel(eps=eps), limits=limits, predict=lambda m, x: m(x))
+
+    assert attack(0.1).state_key == attack(0.1).state_key != attack(0.2).state_key
