@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
-__all__ = ["OWNER", "Retry", "attempts_lost", "open_storage", "take_up_orphans", "this_process", "waited_for"]
+__all__ = ["OWNER", "Retry", "attempts_lost", "begun", "open_storage", "take_up_orphans", "this_process"]
 
 OWNER = "owner"
 LOST = "retry_history"
@@ -125,14 +125,24 @@ def _is_orphan(trial: FrozenTrial) -> bool:
     return _is_here(owner) and _started(int(owner["pid"])) != owner["started"]
 
 
-def waited_for(study: Study) -> int:
-    """How many running trials will end or be taken up: without a heartbeat nobody knows of those on other hosts."""
+def begun(study: Study) -> list[FrozenTrial]:
+    """The trials that count: ended and not queued again, or running and going to end or to be taken up.
+
+    Without a heartbeat nobody knows of those that run on other hosts, and they are not waited for.
+    """
     import optuna
     from optuna.storages._heartbeat import is_heartbeat_enabled
 
-    running = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.RUNNING,))
-    owners = [trial.user_attrs.get(OWNER) for trial in running]
-    return sum(is_heartbeat_enabled(study._storage) or owner is None or _is_here(owner) for owner in owners)
+    every = study.get_trials(deepcopy=False)
+    lost, beats = attempts_lost(every), is_heartbeat_enabled(study._storage)
+
+    def counts(trial: FrozenTrial) -> bool:
+        owner = trial.user_attrs.get(OWNER)
+        if trial.state is optuna.trial.TrialState.RUNNING:
+            return beats or owner is None or _is_here(owner)
+        return trial.state.is_finished() and trial.number not in lost
+
+    return [trial for trial in every if counts(trial)]
 
 
 def _is_here(owner: Mapping[str, Any]) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,18 +19,11 @@ from safeguards.search.reading import REASON, read_result
 from safeguards.search.result import Direction, Result
 from safeguards.search.samplers import named_pruner, named_sampler
 from safeguards.search.space import Space
-from safeguards.search.storage import (
-    OWNER,
-    Retry,
-    attempts_lost,
-    open_storage,
-    take_up_orphans,
-    this_process,
-    waited_for,
-)
+from safeguards.search.storage import OWNER, Retry, begun, open_storage, take_up_orphans, this_process
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
+    from optuna.trial import FrozenTrial
 
 __all__ = ["Search", "Task"]
 
@@ -164,7 +158,9 @@ class Search:
                 if left < 0:
                     time.sleep(WAIT_SECONDS)
                     continue
-                self.study.optimize(lambda trial: self._objective(trial, train), n_trials=1, catch=(TrialFailed,))
+                self.study.optimize(
+                    lambda trial: self._objective(trial, train, trials), n_trials=1, catch=(TrialFailed,)
+                )
                 result = self.result()
                 if told is not None:
                     told(result)
@@ -177,16 +173,15 @@ class Search:
 
         take_up_orphans(self.study, self._retry)
         optuna.storages.fail_stale_trials(self.study)
-        every = self.study.get_trials(deepcopy=False)
-        lost = attempts_lost(every)
-        finished = sum(trial.state.is_finished() and trial.number not in lost for trial in every)
-        running = waited_for(self.study)
-        return max(0, trials - finished - running) or (-running if finished < trials else 0)
+        counted = begun(self.study)
+        running = sum(not trial.state.is_finished() for trial in counted)
+        return max(0, trials - len(counted)) or -running
 
-    def _objective(self, trial: Trial, train: Train) -> Any:
+    def _objective(self, trial: Trial, train: Train, trials: int) -> Any:
         import optuna
 
         trial.set_user_attr(OWNER, this_process())
+        self._leave_surplus(trial, trials)
         parameters = self.space.suggest(trial)
         try:
             ending = train(Task(number=trial.number, parameters=parameters, prune=self._prune(trial)))
@@ -195,12 +190,21 @@ class Search:
             trial.set_user_attr(REASON, describe(failed))
             raise
         except KeyboardInterrupt:
-            self._retry(self.study, self.study.get_trials(deepcopy=False)[trial.number])
+            self._retry(self.study, self._frozen(trial))
             raise
         self._keep(trial, ending)
         if ending.state == "pruned":
             raise optuna.TrialPruned(ending.reason)
         return values
+
+    def _leave_surplus(self, trial: Trial, trials: int) -> None:
+        """Of several searches that begin the last trial at once, the lowest number trains; the others' stay queued."""
+        if sum(one.number < trial.number for one in begun(self.study)) >= trials:
+            Retry(sys.maxsize)(self.study, self._frozen(trial))
+            raise TrialFailed("another search had begun the last trial")
+
+    def _frozen(self, trial: Trial) -> FrozenTrial:
+        return self.study.get_trials(deepcopy=False)[trial.number]
 
     def _prune(self, trial: Trial) -> Callable[[int, float], bool]:
         def ask(step: int, value: float) -> bool:

@@ -7,10 +7,11 @@ import subprocess
 
 import optuna
 import pytest
+import sqlalchemy
 
 from safeguards.core.errors import ConfigurationError, TrialFailed
 from safeguards.search import Ending
-from safeguards.search.storage import OWNER, Retry, this_process
+from safeguards.search.storage import OWNER, Retry, begun, this_process
 from tests.search.told import SPACE, complete, search
 
 STATES = optuna.trial.TrialState
@@ -192,9 +193,56 @@ def test_a_living_search_keeps_its_trial_and_is_waited_for(kept, monkeypatch):
     assert (len(pauses), [found.values for found in result.best]) == (3, [(0.7,)])
 
 
+ELSEWHERE = {"host": "elsewhere", "pid": 1, "started": "1"}
+
+
+@pytest.mark.filterwarnings("ignore:Heartbeat of storage")
+def test_a_database_knows_by_its_heartbeat_that_a_search_elsewhere_is_gone(tmp_path):
+    address = f"sqlite:///{tmp_path / 'study.db'}"
+    one = search(address)
+    trial = leave_running(one, ELSEWHERE, constraint=5.0)
+    one.study._storage.record_heartbeat(trial._trial_id)
+    assert [counted.number for counted in begun(one.study)] == [trial.number]
+    with sqlalchemy.create_engine(address).begin() as database:
+        database.execute(sqlalchemy.text("UPDATE trial_heartbeats SET heartbeat = '2020-01-01 00:00:00'"))
+    seen = []
+    result = search(address).run(lambda task: seen.append(task.parameters) or complete(), trials=1)
+    assert (seen, result.ended, result.reasons) == ([trial.params], 1, {})
+    assert result.candidates[0].violations == {"toy/gap": -0.1}
+
+
+def test_while_a_trial_is_trained_its_heart_beats(tmp_path):
+    address = f"sqlite:///{tmp_path / 'study.db'}"
+
+    def beats(_):
+        with sqlalchemy.create_engine(address).begin() as database:
+            return complete(database.execute(sqlalchemy.text("SELECT count(*) FROM trial_heartbeats")).scalar_one())
+
+    assert search(address).run(beats, trials=1).best[0].values == (1.0,)
+
+
 def test_a_file_does_not_wait_for_another_host(kept):
-    leave_running(search(kept), {"host": "elsewhere", "pid": 1, "started": "1"})
+    leave_running(search(kept), ELSEWHERE)
     assert search(kept).run(lambda _: complete(), trials=1).ended == 1
+
+
+def test_of_two_that_begin_the_last_trial_at_once_one_trains_it(kept, monkeypatch):
+    """The second had counted before the first began."""
+    first, second = search(kept), search(kept)
+    second.enqueue({"rate": 0.25, "kind": "a"})
+    first.enqueue({"rate": 0.75, "kind": "a"})
+    told = iter([1, 0])
+    monkeypatch.setattr(second, "_left", lambda trials: next(told))
+
+    def train(task):
+        second.run(lambda _: pytest.fail("both train"), trials=1)
+        return complete(task.parameters["rate"])
+
+    assert first.run(train, trials=1).ended == second.result().ended == 1
+    assert [trial.state.name for trial in first.study.trials] == ["COMPLETE", "FAIL", "WAITING"]
+    seen = []
+    first.run(lambda task: seen.append(task.parameters) or complete(), trials=2)
+    assert seen == [{"rate": 0.75, "kind": "a"}]
 
 
 def test_an_interrupted_trial_is_queued_again(kept):
