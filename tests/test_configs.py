@@ -9,6 +9,7 @@ import yaml
 from pipelines import search
 from pipelines.train import main
 from safeguards import Outcome, verdicts
+from safeguards.drift import page
 from tests.helpers.launch import launch
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -63,8 +64,18 @@ def test_the_training_run_as_it_stands(tmp_path):
     assert len(list(tmp_path.glob("safeguards_runs/safeguards/*/verdicts.jsonl"))) == 1
 
 
+def without_charts(monkeypatch):
+    """Evidently draws for the run as it stands; for every other that is half of the time."""
+
+    def draw(*_):
+        raise ValueError("not drawn here")
+
+    monkeypatch.setattr(page, "_evidently", draw)
+
+
 @pytest.mark.parametrize("path", SAFEGUARDS, ids=name)
-def test_a_safeguard_is_added_to_those_of_the_run(path):
+def test_a_safeguard_is_added_to_those_of_the_run(path, monkeypatch):
+    without_charts(monkeypatch)
     before = asked(*yaml.safe_load((CONF / "train.yaml").read_text())["trainer"]["callbacks"])
     found = fit(f"--trainer.callbacks+={path}", *IN_MEMORY)
     assert len(found) == before + asked(yaml.safe_load(path.read_text()))
@@ -90,6 +101,7 @@ def test_the_search_as_it_stands_trains_a_trial(tmp_path, monkeypatch, capsys):
 def fit_with_each(overlays):
     """Runs on both processes."""
     sys.argv = ["train"]
+    without_charts(pytest.MonkeyPatch())
     return {overlay: fit(f"--config={CONF / overlay}", *IN_MEMORY) for overlay in overlays}
 
 
