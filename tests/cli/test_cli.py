@@ -19,3 +19,10 @@ def test_a_wrong_call_ends_with_2(command: list[str], capsys: pytest.CaptureFixt
         main(command)
     assert ended.value.code == 2
     assert "usage: safeguards" in capsys.readouterr().err
+
+
+def test_an_error_moves_no_cursor(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["verdicts", "gone\n\x1b[2J.jsonl"]) == 2
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1
+    assert "gone ?[2J.jsonl" in told

@@ -250,3 +250,5 @@ def test_names_are_registered_in_both_packages() -> None:
         assert {name for name in registry if name.startswith("deepspeed_cpu")} == {*NAMES, f"{NAMES[2]}_offload"}
         assert all(registry[name]["strategy"] is kind for name in NAMES)
         assert [registry[name]["init_params"] for name in NAMES] == [{"stage": 1}, {"stage": 2}, {"stage": 3}]
+        offload = {"offload_optimizer": True, "offload_parameters": True}
+        assert registry[f"{NAMES[2]}_offload"]["init_params"] == {"stage": 3, **offload}
