@@ -55,4 +55,7 @@ def test_adult_counts_are_those_that_are_known():
     assert [rich[sex == "Male"].sum(), rich[sex == "Female"].sum()] == [6_662, 1_179]
     assert len(data.rows("test")) == 16_281
     assert "workclass=missing" in data.feature_names
-    assert not any(name.startswith(("fnlwgt", "income")) for name in data.feature_names)
+
+
+def test_neither_the_weight_of_the_census_nor_the_target_is_an_input_of_adult():
+    assert not {"fnlwgt", "income"} & set(AdultCensus(path="adult.csv").inputs)
