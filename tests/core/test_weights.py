@@ -63,6 +63,19 @@ def test_parameters_that_are_empty_or_not_there_yet_have_a_digest() -> None:
     assert weights_digest(module) != before
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_layout_without_plain_elements_is_known_by_its_changes() -> None:
+    module = nn.Module()
+    module.sparse = nn.Parameter(torch.eye(3).to_sparse())
+    before = weights_digest(module)
+    assert weights_digest(module) == before
+    with torch.no_grad():
+        module.sparse.mul_(2)
+    assert weights_digest(module) != before
+    module.small = nn.Parameter(torch.quantize_per_tensor(torch.ones(4), 0.1, 0, torch.qint8), requires_grad=False)
+    assert weights_digest(module) == weights_digest(module)
+
+
 def test_weights_that_are_swapped_in_after_the_last_judgement_were_not_judged(tmp_path: Path) -> None:
     module = net()
     job = fit(tmp_path, StochasticWeightAveraging(swa_lrs=1.0, swa_epoch_start=1), module=module)
