@@ -23,6 +23,7 @@ from jsonargparse import ArgumentParser
 from jsonargparse.typing import Path_fr
 from tqdm import tqdm
 
+from pipelines.book import Book
 from pipelines.train import read
 from pipelines.typos import one_line
 from safeguards import ConfigurationError, SafeguardError
@@ -96,11 +97,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         search.enqueue(parameters)
     if settings.learn_from is not None:
         search.learn_from(settings.learn_from)
-    trials = Trials(job=job, folder=Path(settings.directory, settings.name), torchrun=_torchrun(settings, job, address))
+    book = Book.of(search, job)
+    trials = Trials(
+        job=job,
+        folder=Path(settings.directory, settings.name),
+        torchrun=_torchrun(settings, job, address),
+        book=book,
+    )
     with tqdm(total=settings.trials, desc=settings.name, unit="trial") as bar:
-        result = search.run(
-            trials.train, trials=settings.trials, seconds=settings.seconds, told=lambda found: _show(bar, found)
-        )
+
+        def told(found: Result) -> None:
+            _show(bar, found)
+            book.keep()
+
+        try:
+            result = search.run(trials.train, trials=settings.trials, seconds=settings.seconds, told=told)
+        finally:
+            book.keep(last=True)
     print(_conclusion(result, trials))
     return 0 if result.best else NOTHING_FEASIBLE
 
@@ -112,12 +125,14 @@ class Trials:
     job: Mapping[str, Any]
     folder: Path
     torchrun: Torchrun
+    book: Book
 
     def train(self, task: Task) -> Ending:
         """Write the configuration and train it in processes of its own."""
         file = self.configuration(task.number)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(yaml.safe_dump(place(self.job, task.parameters), sort_keys=False))
+        whole = self.book.marked(place(self.job, task.parameters), task.number)
+        file.write_text(yaml.safe_dump(whole, sort_keys=False))
         return self.torchrun.run([f"--config={file}"], file.parent, task.prune)
 
     def configuration(self, number: int) -> Path:

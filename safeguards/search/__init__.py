@@ -3,6 +3,7 @@
 Optuna is loaded when a `Search` is made, so that the processes of a trial, which only report, do without it.
 """
 
+from safeguards.search.album import pictures_of, story_of
 from safeguards.search.constraints import Policy
 from safeguards.search.declared import declared_limits
 from safeguards.search.line import Ending
@@ -23,6 +24,8 @@ __all__ = [
     "Torchrun",
     "TrialReporter",
     "declared_limits",
+    "pictures_of",
     "place",
+    "story_of",
     "without_secrets_of",
 ]

@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+from safeguards.search.earlier import quiet
+
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
@@ -47,15 +49,21 @@ def _violation(name: str, unmeasured: float) -> Number:
 
 def _shares(study: Study, number: Number) -> dict[str, float]:
     import optuna
-    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 
     complete = study.get_trials(deepcopy=False, states=(optuna.trial.TrialState.COMPLETE,))
     measured = [trial for trial in complete if math.isfinite(number(trial))]
     if len(measured) < FEWEST or len({number(trial) for trial in measured}) == 1:
         return {}
-    copy = optuna.create_study(directions=study.directions)
-    copy.add_trials(measured)
+    with quiet():
+        copy = optuna.create_study(directions=study.directions)
+        copy.add_trials(measured)
+        return _fanova(copy, number)
+
+
+def _fanova(study: Study, number: Number) -> dict[str, float]:
+    from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+
     try:
-        return dict(get_param_importances(copy, evaluator=FanovaImportanceEvaluator(seed=SEED), target=number))
+        return dict(get_param_importances(study, evaluator=FanovaImportanceEvaluator(seed=SEED), target=number))
     except RuntimeError:  # the trees found nothing to divide
         return {}

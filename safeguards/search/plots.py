@@ -180,7 +180,7 @@ def _mark_chosen(axes: Axes, story: Story, constraint: str) -> None:
 def _shade_refused(axes: Axes) -> None:
     """Everything to the right of 0, which is always in sight."""
     axes.axvline(0.0, color=ORANGE, linewidth=1.0, linestyle="--")
-    axes.margins(x=0.08)
+    axes.margins(0.08)
     left, right = axes.get_xlim()
     axes.axvspan(0.0, right, color=ORANGE, alpha=0.07, linewidth=0)
     axes.set_xlim(left, right)

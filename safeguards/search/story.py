@@ -67,6 +67,11 @@ class Story:
         return [one for one in self.tried if one.state == "complete"]
 
     @property
+    def best(self) -> list[int]:
+        """Numbers of the best feasible trials, as `Result.best` has them."""
+        return [one.number for one in self.result.best]
+
+    @property
     def result(self) -> Result:
         """What was found, by the one rule that there is for it."""
         return Result(

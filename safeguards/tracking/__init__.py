@@ -4,11 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from safeguards.tracking.config import SaveConfig
+    from safeguards.tracking.study import StudyTracker
     from safeguards.tracking.tracker import MLflowTracker
 
-__all__ = ["MLflowTracker", "SaveConfig"]
+__all__ = ["MLflowTracker", "SaveConfig", "StudyTracker"]
 
-_HOMES = {"MLflowTracker": "tracker", "SaveConfig": "config"}
+_HOMES = {"MLflowTracker": "tracker", "SaveConfig": "config", "StudyTracker": "study"}
 
 
 def __getattr__(name: str) -> Any:

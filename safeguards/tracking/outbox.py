@@ -14,7 +14,7 @@ from safeguards.tracking.store import quiet, said
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-__all__ = ["Outbox"]
+__all__ = ["Outbox", "deliver"]
 
 log = logging.getLogger(__name__)
 
@@ -74,17 +74,20 @@ class Outbox:
 
     def _send_all(self, client: MlflowClient, run_id: str) -> None:
         batch = list(self.waiting)
-        _send(client, run_id, batch)
+        deliver(client, run_id, batch)
         for _ in batch:
             self.waiting.popleft()
 
 
-def _send(client: MlflowClient, run_id: str, batch: Sequence[Any]) -> None:
-    """What the store refuses for what it is, rather than being away, is found by halves and left out."""
+def deliver(client: MlflowClient, run_id: str, batch: Sequence[Any]) -> None:
+    """Send metrics, parameters and tags now.
+
+    What the store refuses for what it is, rather than being away, is found by halves and left out.
+    """
     if not batch:
         return
     try:
-        _deliver(client, run_id, batch)
+        _log(client, run_id, batch)
     except Exception as error:
         if getattr(error, "error_code", None) != "INVALID_PARAMETER_VALUE":
             raise
@@ -92,11 +95,11 @@ def _send(client: MlflowClient, run_id: str, batch: Sequence[Any]) -> None:
             log.warning("the tracking store refused %s: %s", said(batch[0].key), said(error))
             return
         middle = len(batch) // 2
-        _send(client, run_id, batch[:middle])
-        _send(client, run_id, batch[middle:])
+        deliver(client, run_id, batch[:middle])
+        deliver(client, run_id, batch[middle:])
 
 
-def _deliver(client: MlflowClient, run_id: str, batch: Sequence[Any]) -> None:
+def _log(client: MlflowClient, run_id: str, batch: Sequence[Any]) -> None:
     from mlflow.entities import Metric, Param, RunTag
 
     params, changed = _settled(client, run_id, [item for item in batch if isinstance(item, Param)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from safeguards.core.report import latest, overall
@@ -12,7 +13,7 @@ from safeguards.tracking.names import key
 if TYPE_CHECKING:
     from safeguards.core.ending import Summary
 
-__all__ = ["tags_of"]
+__all__ = ["by_measure", "tags_of"]
 
 
 def tags_of(summary: Summary) -> dict[str, str]:
@@ -26,11 +27,16 @@ def tags_of(summary: Summary) -> dict[str, str]:
         "safeguards.ended": summary.ended,
         "safeguards.outcome": str(overall(summary.verdicts)),
         "safeguards.verdicts": _counts(summary.verdicts),
-        **{key(f"safeguards.{name}"): str(overall(group)) for name, group in _groups(summary.verdicts).items()},
+        **by_measure(summary.verdicts),
     }
 
 
-def _groups(verdicts: tuple[Verdict, ...]) -> dict[str, list[Verdict]]:
+def by_measure(verdicts: Sequence[Verdict]) -> dict[str, str]:
+    """A tag for each safeguard and measure."""
+    return {key(f"safeguards.{name}"): str(overall(group)) for name, group in _groups(verdicts).items()}
+
+
+def _groups(verdicts: Sequence[Verdict]) -> dict[str, list[Verdict]]:
     groups: dict[str, list[Verdict]] = {}
     for verdict in latest(verdicts):
         groups.setdefault(f"{verdict.safeguard}.{verdict.measure}", []).append(verdict)
