@@ -51,7 +51,7 @@ class Torchrun:
         ``prune`` is asked, in this thread, with each validation's number and value. Raises `TrialFailed` with the
         reason when the processes crash, are killed, take too long or say nothing. None of them is left either way.
         """
-        heard = _Heard(prune)
+        heard = Heard(prune)
         folder.mkdir(parents=True, exist_ok=True)
         with Exchange(heard.answer) as exchange, (folder / LOG).open("wb") as log:
             keeper = self._start(arguments, exchange.address, log)
@@ -91,7 +91,7 @@ def _mark(address: str) -> str:
     return f"{ADDRESS}={address}"
 
 
-class _Heard:
+class Heard:
     """What the trial has said. The first failure stands; what one rank tells after another's is a consequence."""
 
     def __init__(self, prune: Callable[[int, float], bool]) -> None:

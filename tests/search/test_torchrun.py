@@ -14,6 +14,7 @@ from safeguards.core.errors import ConfigurationError, TrialFailed
 from safeguards.search import Torchrun, without_secrets_of
 from safeguards.search.line import ADDRESS
 from safeguards.search.members import marked
+from safeguards.search.torchrun import Heard
 
 ROOT = Path(__file__).resolve().parents[2]
 TRIAL = str(Path(__file__).with_name("trial.py"))
@@ -77,6 +78,22 @@ def test_a_trial_that_does_not_has_a_reason(tmp_path, what, reason):
     with pytest.raises(TrialFailed, match=reason):
         run(what, tmp_path)
     assert (tmp_path / "log.txt").is_file()
+
+
+@pytest.mark.parametrize(
+    ("said", "stands"),
+    [
+        (["failed: first", "failed: second"], "first"),
+        (["complete: first", "failed: second"], "second"),
+        (["pruned: first", "failed: second"], "first"),
+    ],
+)
+def test_of_what_several_ranks_tell_the_first_cause_stands(said, stands):
+    heard = Heard(lambda *_: False)
+    for one in said:
+        state, reason = one.split(": ")
+        heard.answer({"ended": {"state": state, "reason": reason, "values": {}, "violations": {}, "verdicts": []}})
+    assert heard.ending.reason == stands
 
 
 def test_a_trial_that_takes_too_long_is_ended(tmp_path):
