@@ -58,8 +58,9 @@ def test_the_last_validation_of_an_epoch_counts(tmp_path: Path) -> None:
 
 
 def test_an_epoch_without_validation_gets_no_verdict_instead_of_a_stale_one(tmp_path: Path) -> None:
-    found = fit(tmp_path, guard(), module=Logs(), max_epochs=5, check_val_every_n_epoch=2)
+    *found, end = fit(tmp_path, guard(), module=Logs(), max_epochs=5, check_val_every_n_epoch=2)
     assert [v.moment.epoch for v in found] == [1, 3]
+    assert end.outcome is Outcome.NOT_EVALUATED
     assert [v.value for v in found] == pytest.approx([Logs.gap(1), Logs.gap(3)])
 
 
@@ -80,6 +81,21 @@ def test_a_validation_of_the_fit_before_does_not_count(tmp_path: Path) -> None:
         runner = trainer(tmp_path, watch, check_val_every_n_epoch=every, num_sanity_val_steps=0)
         runner.fit(Logs(), data, data)
         assert [v.outcome for v in verdicts(runner)] == [outcome]
+
+
+def test_a_validation_of_a_fit_that_crashed_does_not_count(tmp_path: Path) -> None:
+    class Crashes(Logs):
+        def training_step(self, batch: Any, index: int) -> torch.Tensor:
+            if index == 3:
+                raise RuntimeError("out of memory")
+            return super().training_step(batch, index)
+
+    watch, data = guard(), DataLoader(rows(64), 16)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        trainer(tmp_path, watch, val_check_interval=2).fit(Crashes(), data, data)
+    runner = trainer(tmp_path, watch, check_val_every_n_epoch=2, num_sanity_val_steps=0)
+    runner.fit(Logs(), data, data)
+    assert [v.outcome for v in verdicts(runner)] == [Outcome.NOT_EVALUATED]
 
 
 def test_a_fit_without_any_validation_is_not_evaluated(tmp_path: Path) -> None:
