@@ -91,6 +91,10 @@ class OverfittingGuard(Safeguard):
         self._weights = BestWeights()
         self._in_fit = False
 
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        super().setup(trainer, pl_module, stage)
+        self._source.forget()
+
     def prepare(self, scene: Scene) -> Any:
         self._in_fit = scene.trainer.state.fn == "fit"
         return self._source.begin()

@@ -46,6 +46,10 @@ class LoggedGap:
         self.train, self.validation, self.still = train, validation, still
         self._noted: Noted | None = None
 
+    def forget(self) -> None:
+        """A fit begins: a validation of the one before, which may have crashed, is not its own."""
+        self._noted = None
+
     def begin(self) -> None:
         """There is nothing to collect: the module has done it."""
 
@@ -66,7 +70,7 @@ class LoggedGap:
 
         Raises `NotApplicable` when a metric is missing, stale, of one batch only, or differs between the ranks.
         """
-        noted, self._noted = self._noted, None
+        noted = self._noted
         if noted is None or noted.epoch != scene.moment.epoch:
             return None
         train = epoch_value(scene.trainer, self.train)

@@ -78,6 +78,9 @@ class MeasuredGap:
     def unit(self) -> str:
         return "nats" if self.loss is None else ""
 
+    def forget(self) -> None:
+        """Nothing is kept from one look to the next."""
+
     def begin(self) -> Seen:
         return Seen(Sample(k=self.samples, seed=self.seed))
 
