@@ -223,7 +223,9 @@ def test_while_a_trial_is_trained_its_heart_beats(tmp_path):
 
 def test_a_file_does_not_wait_for_another_host(kept):
     leave_running(search(kept), ELSEWHERE)
-    assert search(kept).run(lambda _: complete(), trials=1).ended == 1
+    one = search(kept)
+    assert one.run(lambda _: complete(), trials=1).ended == 1
+    assert states(one) == [STATES.RUNNING, STATES.COMPLETE], "nor is its trial taken"
 
 
 def test_of_two_that_begin_the_last_trial_at_once_one_trains_it(kept, monkeypatch):
