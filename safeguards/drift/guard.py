@@ -82,7 +82,7 @@ class DriftReport(Safeguard):
         check_whole(self, MIN_ROWS, sample=sample)
         check_shares(self, alpha=alpha, min_effect=min_effect)
         self.alpha, self.min_effect = alpha, min_effect
-        self.needs_identity = fields is not None
+        self.needs_identity = self.judges_weights = fields is not None
         self._known: dict[int, tuple[Profile, str | None]] = {}
         self._pages: dict[Path, partial[str | None]] = {}
 

@@ -161,3 +161,9 @@ def test_a_second_fit_starts_anew(tmp_path: Path) -> None:
     job.fit(module, loader(64), loader())
     assert "no validation ran" in end(job)[1]
     assert sum(v.outcome is Outcome.NOT_EVALUATED for v in verdicts(job)) == 1
+
+
+@pytest.mark.parametrize(("fields", "of_the_model"), [(None, False), (BatchFields(inputs=0), True)])
+def test_tables_alone_say_nothing_of_the_model(fields: BatchFields | None, of_the_model: bool) -> None:
+    guard = DriftReport(reference="train", fields=fields, limits={"drifted_share": Limit(at_most=0.1)})
+    assert guard.judges_weights is of_the_model
