@@ -10,7 +10,7 @@ from pytorch_lightning import Callback
 from pytorch_lightning.callbacks import EMAWeightAveraging, StochasticWeightAveraging
 from torch import nn
 
-from safeguards import Moment, Outcome, verdicts
+from safeguards import BatchFields, DriftReport, Limit, Moment, Outcome, verdicts
 from safeguards.core.ranks import Ranks
 from safeguards.core.report import overall
 from safeguards.core.weights import ELEMENTS, Judged, weights_digest
