@@ -1,3 +1,6 @@
+from dataclasses import replace
+from typing import Any
+
 import torch
 
 from safeguards import Sample
@@ -37,6 +40,20 @@ def test_a_rank_without_rows_stands_in_with_zeros() -> None:
     found = chosen(torch.rand(3, 2)).part(0, 0)
     assert found.padded().x.tolist() == [[0.0, 0.0]] * 3
     assert found.padded().y.tolist() == [0] * 3
+
+
+def test_the_order_of_all_rows_does_not_depend_on_the_number_of_processes() -> None:
+    whole = chosen(torch.arange(10.0).reshape(5, 2))
+    halves = [replace(whole, x=whole.x[r::2], y=whole.y[r::2], ids=whole.ids[r::2]) for r in range(2)]
+
+    class Two(Ranks):
+        def gather(self, item: Any) -> list[Any]:
+            return [(half.x, half.y, half.ids) for half in halves]
+
+    alone, together = whole.everywhere(Ranks(), seed=7), halves[0].everywhere(Two(), seed=7)
+    assert together.ids.tolist() == alone.ids.tolist()
+    assert together.y.tolist() == alone.y.tolist()
+    assert torch.equal(together.x, alone.x)
 
 
 def test_a_kept_row_does_not_hold_its_batch() -> None:
