@@ -1,6 +1,6 @@
 """Guards switched off one at a time, in a copy of the project: the tests named beside each must then fail.
 
-    python -m tests.mutants                 # all of them, about half an hour
+    python -m tests.mutants                 # all of them, about an hour
     python -m tests.mutants core "looks"    # those whose file or words hold one of these
 
 Exit codes: 0 every mutant was caught, 1 some were not, 2 a mutant no longer fits the code.
