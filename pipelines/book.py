@@ -42,10 +42,10 @@ class Book:
                 settings["tags"] = {**(settings.get("tags") or {}), **tags}
         return whole
 
-    def keep(self, *, last: bool = False) -> None:
-        """What the study holds now."""
+    def keep(self, *, last: bool = False, more: Mapping[str, bytes] | None = None) -> None:
+        """What the study holds now, and ``more`` files by name."""
         if self.tracker is not None:
-            self.tracker.keep(story_of(self.search), self._files, last=last)
+            self.tracker.keep(story_of(self.search), lambda: {**self._files(), **(more or {})}, last=last)
 
     def _files(self) -> dict[str, bytes]:
         return {"result.txt": self.search.result().text().encode(), **pictures_of(self.search)}

@@ -13,8 +13,9 @@ import difflib
 import os
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, NoReturn
 
@@ -24,6 +25,7 @@ from jsonargparse.typing import Path_fr
 from tqdm import tqdm
 
 from pipelines.book import Book
+from pipelines.sensitivity import Again
 from pipelines.train import read
 from pipelines.typos import one_line
 from safeguards import ConfigurationError, SafeguardError
@@ -69,6 +71,7 @@ class Settings:
     retries: int = 2
     enqueue: list[dict[str, Any]] = field(default_factory=list)
     learn_from: str | None = None
+    sensitivity: int = 0
     directory: str = "safeguards_runs/search"
 
 
@@ -97,24 +100,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         search.enqueue(parameters)
     if settings.learn_from is not None:
         search.learn_from(settings.learn_from)
-    book = Book.of(search, job)
     trials = Trials(
         job=job,
         folder=Path(settings.directory, settings.name),
         torchrun=_torchrun(settings, job, address),
-        book=book,
+        book=Book.of(search, job),
     )
-    with tqdm(total=settings.trials, desc=settings.name, unit="trial") as bar:
-
-        def told(found: Result) -> None:
-            _show(bar, found)
-            book.keep()
-
-        try:
-            result = search.run(trials.train, trials=settings.trials, seconds=settings.seconds, told=told)
-        finally:
-            book.keep(last=True)
+    with _progress(trials.book, settings.name, settings.trials) as told:
+        result = search.run(trials.train, trials=settings.trials, seconds=settings.seconds, told=told)
     print(_conclusion(result, trials))
+    if result.best and settings.sensitivity:
+        again = Again.of(search, job, seeds=settings.sensitivity, storage=None if address == "memory" else address)
+        print(_train_again(again, trials))
     return 0 if result.best else NOTHING_FEASIBLE
 
 
@@ -201,6 +198,32 @@ def _torchrun(settings: Settings, job: Mapping[str, Any], address: str) -> Torch
         seconds=settings.trial_seconds,
         environment=without_secrets_of(address, {k: v for k, v in os.environ.items() if k != STORAGE}),
     )
+
+
+def _train_again(again: Again, trials: Trials) -> str:
+    """The sensitivity of the best trial, in words; as a page beside the trials and in the study's run."""
+    folder = trials.folder / f"again-{again.number:04d}"
+    beside = replace(trials, folder=folder, book=Book.of(again.study, trials.job))
+    with _progress(beside.book, f"trial {again.number} again", len(again.variants)) as told:
+        found = again.run(beside.train, told)
+    page = again.write(found, folder)
+    trials.book.keep(last=True, more={page.name: page.read_bytes()})
+    return f"{found.text()}\nsensitivity: {page}"
+
+
+@contextmanager
+def _progress(book: Book, name: str, trials: int) -> Iterator[Callable[[Result], None]]:
+    """What a search tells goes to a bar and into its book."""
+    with tqdm(total=trials, desc=name, unit="trial") as bar:
+
+        def told(found: Result) -> None:
+            _show(bar, found)
+            book.keep()
+
+        try:
+            yield told
+        finally:
+            book.keep(last=True)
 
 
 def _show(bar: tqdm[Any], found: Result) -> None:

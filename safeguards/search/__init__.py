@@ -3,12 +3,15 @@
 Optuna is loaded when a `Search` is made, so that the processes of a trial, which only report, do without it.
 """
 
-from safeguards.search.album import pictures_of, story_of
+from safeguards.search.album import pictures_of, shares_of, story_of
 from safeguards.search.constraints import Policy
 from safeguards.search.declared import declared_limits
 from safeguards.search.line import Ending
+from safeguards.search.nudges import variants
+from safeguards.search.page import sensitivity_page
 from safeguards.search.reporter import TrialReporter
 from safeguards.search.result import Candidate, Result
+from safeguards.search.sensitivity import Sensitivity, search_again, train_variants
 from safeguards.search.space import Space, place
 from safeguards.search.study import Search, Task
 from safeguards.search.torchrun import Torchrun, without_secrets_of
@@ -19,6 +22,7 @@ __all__ = [
     "Policy",
     "Result",
     "Search",
+    "Sensitivity",
     "Space",
     "Task",
     "Torchrun",
@@ -26,6 +30,11 @@ __all__ = [
     "declared_limits",
     "pictures_of",
     "place",
+    "search_again",
+    "sensitivity_page",
+    "shares_of",
     "story_of",
+    "train_variants",
+    "variants",
     "without_secrets_of",
 ]

@@ -44,10 +44,10 @@ def written(monkeypatch, tmp_path):
     return seen
 
 
-def search(folder, logger, trials):
+def search(folder, logger, trials, **more):
     training = {**TRAINING, "trainer": {**TRAINING["trainer"], "logger": logger}}
     (folder / "train.yaml").write_text(yaml.safe_dump(training))
-    (folder / "search.yaml").write_text(yaml.safe_dump({**SEARCH, "trials": trials}))
+    (folder / "search.yaml").write_text(yaml.safe_dump({**SEARCH, "trials": trials, **more}))
     return main([f"--config={folder / 'search.yaml'}"])
 
 
@@ -81,3 +81,24 @@ def test_a_store_that_is_away_costs_the_search_nothing(written, tmp_path, monkey
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     assert search(tmp_path, [LOGGER], 1) == 0
     assert len([record for record in caplog.records if "tracking failed" in record.getMessage()]) == 1
+
+
+def test_the_best_is_trained_again_and_its_page_joins_the_study(written, tmp_path, capsys):
+    """The second training of all crashes: it is the first of the other seeds."""
+    assert search(tmp_path, LOGGER, 1, sensitivity=2) == 0
+    told = capsys.readouterr().out
+    assert "trial 0 keeps every limit with each of 2 seeds" in told
+    assert "not told by seed 1: a process was killed" in told
+    page = tmp_path / "safeguards_runs/search/search/again-0000/sensitivity.html"
+    assert "Sensitivity of trial 0 of search" in page.read_text()
+    configurations = sorted(page.parent.glob("trial-*/config.yaml"))
+    assert [yaml.safe_load(one.read_text())["seed_everything"] for one in configurations[:2]] == [1, 2]
+    assert len(configurations) == 4
+    client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
+    runs = client.search_runs([client.get_experiment_by_name("toy").experiment_id])
+    parents = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
+    (study,) = [run for run in parents if run.info.run_name == "search"]
+    assert len(parents) == 2
+    assert "study/sensitivity.html" in {file.path for file in client.list_artifacts(study.info.run_id, "study")}
+    assert search(tmp_path, LOGGER, 1, sensitivity=2) == 0
+    assert len(written) == 5, "what has been trained is not trained again"
