@@ -50,8 +50,7 @@ class Again:
         """Train what the study does not hold yet."""
         every = len(self.variants)
         self.study.run(train_variants(train, self.variants), trials=every, told=told, give_up_after=every + 1)
-        (found,) = [one for one in story_of(self.search).tried if one.number == self.number]
-        return Sensitivity.of(found, story_of(self.study))
+        return Sensitivity.of(story_of(self.search).trial(self.number), story_of(self.study))
 
     def write(self, found: Sensitivity, folder: Path) -> Path:
         """The page."""

@@ -46,10 +46,10 @@ def search_again(search: Search, number: int, variants: Variants, *, storage: st
 
 
 def train_variants(train: Callable[[Task], Ending], variants: Variants) -> Callable[[Task], Ending]:
-    """``train`` for `Search.run` of `search_again`: each trial trains its variant to the end, pruned by nobody."""
+    """``train`` for `Search.run` of `search_again`: each trial trains its variant."""
 
     def one(task: Task) -> Ending:
-        return train(replace(task, parameters=variants[str(task.parameters[VARIANT])], prune=lambda step, value: False))
+        return train(replace(task, parameters=variants[str(task.parameters[VARIANT])]))
 
     return one
 

@@ -66,6 +66,10 @@ class Story:
         """Those that were trained to their end."""
         return [one for one in self.tried if one.state == "complete"]
 
+    def trial(self, number: int) -> Tried:
+        """The trial of this number; ``KeyError`` when it has not ended."""
+        return {one.number: one for one in self.tried}[number]
+
     @property
     def best(self) -> list[int]:
         """Numbers of the best feasible trials, as `Result.best` has them."""

@@ -50,6 +50,8 @@ def test_every_trial_that_ended_is_told_with_what_became_of_it(tmp_path):
     assert story.tried[0].verdicts == [{"n": 4}]
     assert 0 < story.tried[0].began <= story.tried[0].ended
     assert story.result == one.result()
+    assert story.trial(3).values == {"accuracy": 0.8}
+    assert story.best == [3]
     again = Search(
         space=SPACE,
         objectives={"accuracy": "maximize"},
