@@ -15,7 +15,7 @@ from tests.helpers.imports import LIBRARY, Import, imports_of
 
 ROOT = Path(__file__).resolve().parents[1]
 LONGEST_FILE = 350
-HEAVY = {"mlflow", "evidently", "art", "fairlearn", "deepspeed", "optuna"}
+HEAVY = {"mlflow", "evidently", "art", "fairlearn", "deepspeed", "optuna", "matplotlib"}
 STANDARD = sys.stdlib_module_names | {"__future__"}
 
 OTHER_ROOMS = {"core", "deepspeed", "search", "tracking", "gate", "card", "_cli"}
