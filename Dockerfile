@@ -26,10 +26,15 @@ RUN apt-get update \
 
 WORKDIR /app
 
-# The lock fixes every version; a repository made by `safeguards init` holds no sources of the library itself.
+# In a clone of the library the library itself is installed. A project made by `safeguards init` says where its copy is,
+# a wheel in its folder or an exact version: --build-arg LIBRARY=./safeguards-0.1.0-py3-none-any.whl
+ARG LIBRARY=""
+
+# The lock fixes every version.
 COPY --chown=trainer . .
 RUN --mount=type=cache,target=/var/.cache/pip \
-    if [ -d safeguards ]; then library=.; else library=safeguards; fi \
+    if grep -qs '^name = "safeguards"' pyproject.toml; then library=.; \
+    else library="${LIBRARY:?give --build-arg LIBRARY=<a wheel here, or an exact version>}"; fi \
     && pip install --constraint requirements.lock "${library}[pipelines]"
 
 USER 1000

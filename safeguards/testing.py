@@ -34,7 +34,7 @@ from safeguards.core.batch import BatchFields
 from safeguards.core.compat import installed_namespaces, loaded_namespaces
 from safeguards.core.run import verdicts
 from safeguards.core.safeguard import Safeguard
-from safeguards.core.verdict import Verdict
+from safeguards.core.verdict import Outcome, Verdict
 
 __all__ = [
     "CLAUSES",
@@ -217,6 +217,17 @@ def check_two_instances(make: Make, root: Path) -> None:
     _require(bool(said[0]) and said[0] == said[1], "two instances", said)
 
 
+def check_judges(make: Make, root: Path) -> None:
+    """In an ordinary fit every limit is judged: ERROR and NOT_EVALUATED are no answers."""
+    guard = make()
+    job, _ = _fit(root, guard)
+    last = {v.measure: v for v in verdicts(job)}
+    for measure in guard.limits:
+        found = last.get(measure)
+        judged = found is not None and found.outcome not in (Outcome.ERROR, Outcome.NOT_EVALUATED)
+        _require(judged, "judges every limit", found or f"{measure} has no verdict")
+
+
 def check_serialises(make: Make, root: Path) -> None:
     """A verdict goes through JSON and comes back equal."""
     job, _ = _fit(root, make())
@@ -226,6 +237,7 @@ def check_serialises(make: Make, root: Path) -> None:
 
 
 CLAUSES: dict[str, Callable[[Make, Path], None]] = {
+    "judges every limit": check_judges,
     "leaves no trace": check_leaves_no_trace,
     "empty data": check_empty_data,
     "NaN model": check_broken_model,

@@ -42,6 +42,16 @@ class Balance(Safeguard):
         }
 
 
+class AlwaysFails(Balance):
+    def observe(self, seen: Any, rows: Rows, scene: Scene) -> None:
+        raise ValueError("not today")
+
+
+class NeverAnswers(Balance):
+    def examine(self, seen: Any, scene: Scene) -> Mapping[str, Measurement]:
+        return {}
+
+
 class LeavesTrace(Balance):
     def on_train_batch_start(self, *_: Any) -> None:
         torch.rand(1)
@@ -81,6 +91,7 @@ class Local(Balance):
 
 
 BAD: dict[str, type[Balance]] = {
+    "judges every limit": AlwaysFails,
     "leaves no trace": LeavesTrace,
     "empty data": Silent,
     "NaN model": PassesNaN,
@@ -148,6 +159,11 @@ def test_bad_callback_fails_its_clause(clause: str, tmp_path: Path) -> None:
     CLAUSES[clause](Balance, tmp_path)
     with pytest.raises(ContractBroken, match=clause):
         CLAUSES[clause](BAD[clause], tmp_path)
+
+
+def test_one_that_never_answers_breaks_the_contract(tmp_path: Path) -> None:
+    with pytest.raises(ContractBroken, match="judges every limit"):
+        check_safeguard(NeverAnswers, tmp_path)
 
 
 def test_yaml_with_a_wrong_key_fails(tmp_path: Path) -> None:

@@ -62,7 +62,9 @@ def versions() -> Finding:
     found = {requirement: installed(requirement.name) for requirement in required()}
     wrong = [f"{r} is asked for and {v or 'nothing'} is there" for r, v in found.items() if not fits(r, v)]
     if wrong:
-        return Finding(healthy=False, text=f"{'; '.join(wrong)}: pip install -c requirements.lock safeguards")
+        return Finding(
+            healthy=False, text=f"{'; '.join(wrong)}: pip install --constraint requirements.lock, as at first"
+        )
     listed = ", ".join(f"{requirement.name} {version}" for requirement, version in found.items())
     return Finding(healthy=True, text=f"python {sys.version.split()[0]}, {listed}")
 

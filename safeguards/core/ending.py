@@ -8,17 +8,33 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from safeguards.core.errors import RankError
+from safeguards.core.errors import RankError, SafeguardError
 from safeguards.core.ranks import Ranks, describe
 from safeguards.core.report import overall, table
-from safeguards.core.verdict import Moment, Outcome, Verdict
+from safeguards.core.verdict import Cost, Moment, Outcome, Verdict
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule, Trainer
 
     from safeguards.core.safeguard import Safeguard
 
-__all__ = ["Summary", "announce", "last_work", "outdated", "publish", "second_opinion", "silence", "tell", "why_silent"]
+__all__ = [
+    "Summary",
+    "announce",
+    "last_work",
+    "left_behind",
+    "outdated",
+    "publish",
+    "raise_what_is_fatal",
+    "second_opinion",
+    "silence",
+    "tell",
+    "why_silent",
+]
+
+
+WORTH_TELLING = 1.0
+"""Seconds."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +99,21 @@ def outdated(
     ]
 
 
+def left_behind(safeguards: Sequence[Safeguard], reached: Sequence[Verdict], moment: Moment, why: str) -> list[Verdict]:
+    """NOT_EVALUATED for every measure whose last verdict is of an earlier step than ``moment``. Local."""
+    last = {(verdict.safeguard, verdict.measure): verdict for verdict in reached}
+    earlier = [verdict for verdict in last.values() if verdict.moment.step < moment.step]
+    return outdated(safeguards, earlier, moment, dict.fromkeys(("validation", "train_epoch"), why))
+
+
+def raise_what_is_fatal(safeguards: Sequence[Safeguard], errors: Sequence[Verdict]) -> None:
+    """Raise `SafeguardError` for the first of these errors whose safeguard asks for ``on_error="raise"``."""
+    fatal = {safeguard.label for safeguard in safeguards if safeguard.on_error == "raise"}
+    for verdict in errors:
+        if verdict.safeguard in fatal:
+            raise SafeguardError(f"{verdict.safeguard}/{verdict.measure}: {verdict.reason}")
+
+
 def why_silent(trainer: Trainer) -> str:
     """Why no judgement came, as far as the trainer's settings tell."""
     if trainer.state.fn != "fit":
@@ -108,11 +139,16 @@ def _verdict(safeguard: Safeguard, measure: str, outcome: Outcome, reason: str, 
     )
 
 
-def tell(verdicts: Sequence[Verdict], directory: Path) -> None:
-    """Print the latest verdicts and where all of them are. A terminal that is gone, or lacks letters, ends nothing."""
+def tell(verdicts: Sequence[Verdict], directory: Path, after: Mapping[str, Cost]) -> None:
+    """Print the latest verdicts, what work ``after`` training cost, and where all verdicts are.
+
+    A terminal that is gone, or lacks letters, ends nothing.
+    """
     if not verdicts:
         return
+    long = [f"{label} {cost.seconds:.1f} s" for label, cost in after.items() if cost.seconds >= WORTH_TELLING]
     text = f"\n{table(verdicts)}\n\nsafeguards: {overall(verdicts)}; all verdicts: {directory / 'verdicts.jsonl'}"
+    text += f"\nafter training (reports, second opinions): {', '.join(long)}" if long else ""
     try:
         _print(text)
     except (OSError, ValueError) as error:

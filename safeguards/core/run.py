@@ -7,6 +7,7 @@ import re
 import secrets
 import time
 import warnings
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +23,7 @@ from safeguards.core.names import encode, labels
 from safeguards.core.ranks import Ranks, describe
 from safeguards.core.safeguard import Safeguard
 from safeguards.core.stopping import Stop
-from safeguards.core.verdict import Moment, Outcome, Verdict
+from safeguards.core.verdict import Cost, Moment, Outcome, Verdict
 from safeguards.core.watch import Watch
 from safeguards.core.weights import Judged
 
@@ -61,6 +62,7 @@ class Run:
         self._unwritten: list[Verdict] = []
         self._ledger_lost = False
         self._judged, self._trained = Judged(), False
+        self._costs: dict[str, Cost] = {}
 
     @classmethod
     def of(cls, trainer: Trainer) -> Run:
@@ -211,6 +213,17 @@ class Run:
         if names:
             (self.directory / "names.json").write_text(json.dumps(names, indent=1))
 
+    def _keep_costs(self) -> None:
+        """Rank 0: what each safeguard cost this fit in all, work after training included."""
+        totals = {
+            s.label: {"seconds": s.meter.agreed_seconds, "share_of_fit": self._costs[s.label].share_of_fit}
+            for s in self.safeguards
+            if s.label in self._costs
+        }
+        if totals and not self._ledger_lost:
+            with suppress(OSError):  # the ledger, in the same folder, tells of a full disk
+                (self.directory / "costs.json").write_text(json.dumps(totals, indent=1))
+
     def _log(self, trainer: Trainer, reached: list[Verdict]) -> None:
         metrics = {_metric(v): float("nan") if v.value is None else v.value for v in reached}
         device = trainer.strategy.root_device
@@ -240,22 +253,28 @@ class Run:
     def end_of_training(self, trainer: Trainer, module: LightningModule) -> None:
         """All ranks, while weights and processes are still there: second opinions, last work, and who never judged."""
         moment = Moment(stage="fit_end", epoch=trainer.current_epoch, step=trainer.global_step)
+        errors: list[Verdict] = []
         for safeguard in self.safeguards:
             with safeguard.meter.running():
-                self._keep(ending.second_opinion(safeguard, moment, self.ranks))
-                self._keep(ending.last_work(safeguard, trainer, module, moment, self.ranks))
-            safeguard.meter.settle(self.elapsed(), self.ranks)
+                errors += ending.second_opinion(safeguard, moment, self.ranks)
+                errors += ending.last_work(safeguard, trainer, module, moment, self.ranks)
+            self._costs[safeguard.label] = safeguard.meter.settle(self.elapsed(), self.ranks)
+        self._keep(errors)
         self._keep(ending.silence(self.safeguards, self.verdicts[self._told :], moment, ending.why_silent(trainer)))
         self._stop.restore(trainer)
         self._trained = True
+        ending.raise_what_is_fatal(self.safeguards, errors)
 
     def broken_off(self, trainer: Trainer, exception: BaseException) -> None:
         """The job ends with an exception: no rank may wait for another any more."""
         self.ended = "raised" if isinstance(exception, LimitViolated) else "crashed"
         self._watch, self._trained = None, False
         moment = Moment(stage="exception", epoch=trainer.current_epoch, step=trainer.global_step)
-        why = f"the job ended with {describe(exception)} before the first judgement"
-        self._keep(ending.silence(self.safeguards, self.verdicts[self._told :], moment, why))
+        new, how = self.verdicts[self._told :], f"the job ended with {describe(exception)}"
+        self._keep(ending.silence(self.safeguards, new, moment, f"{how} before the first judgement"))
+        if trainer.state.fn == "fit":
+            due = [s for s in self.safeguards if s.judges_weights]
+            self._keep(ending.left_behind(due, new, moment, f"{how}, steps after the last judgement"))
         self._stop.restore(trainer)
         self.close(trainer)
 
@@ -273,11 +292,12 @@ class Run:
         if self._trained:
             self._keep(self._outdated(trainer, moment))
         if self.ranks.rank == 0:
-            ending.tell(self.verdicts[self._told :], self.directory)
+            ending.tell(self.verdicts[self._told :], self.directory, self._costs)
+            self._keep_costs()
             ending.publish(trainer, self.summary())
         for safeguard in self.safeguards:
             safeguard.meter.begin_fit()
-        self._told, self._started, self._trained = len(self.verdicts), None, False
+        self._told, self._started, self._trained, self._costs = len(self.verdicts), None, False, {}
 
     def _outdated(self, trainer: Trainer, moment: Moment) -> list[Verdict]:
         """All ranks, once every callback has had its last word: NOT_EVALUATED where other weights were judged."""

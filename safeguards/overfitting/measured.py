@@ -121,7 +121,8 @@ class MeasuredGap:
             raise NotApplicable(f"{error}; or judge what was logged: {INSTEAD}") from error
         if len(set(ranks.gather(len(places)))) > 1:
             raise NotApplicable("the training set has another size on another process: give all the same set")
-        chosen = [int(places[i]) for i in choose(len(places), scene.rows_within_budget(self.samples), self.seed)]
+        wanted = scene.rows_within_budget(min(self.samples, len(places)))
+        chosen = [int(places[i]) for i in choose(len(places), wanted, self.seed)]
         padded = math.ceil(len(chosen) / ranks.world) * ranks.world
         mine = [chosen[i % len(chosen)] for i in range(ranks.rank, padded, ranks.world)]
         with generators_kept(loader.dataset):

@@ -1,5 +1,7 @@
 """The template arrives whole, and nothing of the user's is ever touched."""
 
+import re
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -61,3 +63,33 @@ def test_compiled_files_stay_behind(tmp_path: Path) -> None:
     (tmp_path / "__pycache__" / "train.cpython-311.pyc").touch()
     (tmp_path / "train.py").touch()
     assert files_of(tmp_path) == [tmp_path / "train.py"]
+
+
+@pytest.mark.parametrize(
+    ("library", "says"),
+    [
+        (None, "give --build-arg LIBRARY"),
+        ("./safeguards-0.1.0-py3-none-any.whl", "./safeguards-0.1.0-py3-none-any.whl"),
+    ],
+)
+def test_the_image_of_a_project_never_takes_a_library_of_that_name_from_an_index(
+    library: str | None, says: str, tmp_path: Path
+) -> None:
+    assert main(["init", "--quiet", str(tmp_path)]) == 0
+    (tmp_path / "safeguards").mkdir()  # the ledgers of a run, not the sources of the library
+    assert says in installed_by_the_image(tmp_path, library)
+
+
+def test_the_image_of_a_clone_installs_the_clone() -> None:
+    assert ".[pipelines]" in installed_by_the_image(template(), None)
+
+
+def installed_by_the_image(project: Path, library: str | None) -> str:
+    """What the step of the Dockerfile that installs says, where pip only prints what it is asked for."""
+    text = (project / "Dockerfile").read_text()
+    (step,) = re.findall(r"^RUN --mount=\S+ \\\n((?:.*\\\n)*.*)", text, flags=re.MULTILINE)
+    environment = {"PATH": "/usr/bin:/bin", **({} if library is None else {"LIBRARY": library})}
+    done = subprocess.run(
+        ["/bin/sh", "-c", 'pip() { echo "$@"; }\n' + step], cwd=project, env=environment, capture_output=True, text=True
+    )
+    return done.stdout + done.stderr

@@ -28,7 +28,7 @@ class Gone(io.StringIO):
 def test_letters_that_the_terminal_lacks_are_shown_as_codes(monkeypatch: pytest.MonkeyPatch) -> None:
     raw = io.BytesIO()
     monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(raw, encoding="ascii"))
-    tell([verdict("größer")], Path("run"))
+    tell([verdict("größer")], Path("run"), {})
     sys.stdout.flush()
     assert "gr\\xf6\\xdfer" in raw.getvalue().decode()
 
@@ -43,7 +43,7 @@ def closed() -> Any:
 def test_a_terminal_that_is_gone_ends_nothing(monkeypatch: pytest.MonkeyPatch, terminal: Any) -> None:
     monkeypatch.setattr(sys, "stdout", terminal())
     with pytest.warns(UserWarning, match="the verdicts could not be printed"):
-        tell([verdict()], Path("run"))
+        tell([verdict()], Path("run"), {})
 
 
 def test_a_name_without_end_widens_no_table() -> None:

@@ -196,8 +196,10 @@ def test_f10_dirty_keys(dirty):
 def test_f11_a_column_whose_index_is_not_in_order():
     column = pd.Series(["A", "B", "A"], index=[2, 0, 1])
     fields = BatchFields(inputs=0, target=1, groups={"sex": column})
-    with pytest.raises(ConfigurationError, match="index of this Series is not in order"):
-        FairnessCheck(fields=fields, limits=LIMITS)
+    per_stage = BatchFields(inputs=0, target=1, groups={"sex": {"validate": column.sort_index(), "test": column}})
+    for wrong in (fields, per_stage):
+        with pytest.raises(ConfigurationError, match="index of this Series is not in order"):
+            FairnessCheck(fields=wrong, limits=LIMITS)
     FairnessCheck(fields=BatchFields(inputs=0, target=1, groups={"sex": column.sort_index()}), limits=LIMITS)
 
 

@@ -1,0 +1,68 @@
+"""What stays of a fit that crashes, and what work after training may do."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from safeguards import Outcome, SafeguardError, verdicts
+from tests.helpers.toys import Accuracy, Net, loader, trainer
+
+
+def fit(root: Path, guard: Accuracy) -> Any:
+    job = trainer(root, guard, max_epochs=1)
+    job.fit(Net(), loader(64), loader())
+    return job
+
+
+def outcomes(job: Any) -> list[Outcome]:
+    return [verdict.outcome for verdict in verdicts(job)]
+
+
+def test_a_crash_after_a_pass_lets_no_weights_through(tmp_path: Path) -> None:
+    class Later(Net):
+        def on_train_batch_start(self, batch: Any, index: int) -> None:
+            if self.global_step == 5:
+                raise RuntimeError("out of memory")
+
+    job = trainer(tmp_path, Accuracy(), max_epochs=3)
+    with pytest.raises(RuntimeError):
+        job.fit(Later(), loader(64), loader())
+    assert [(v.outcome, v.moment.step) for v in verdicts(job)] == [(Outcome.PASS, 4), (Outcome.NOT_EVALUATED, 5)]
+    assert "RuntimeError: out of memory, steps after the last judgement" in verdicts(job)[-1].reason
+
+
+def test_a_crash_at_the_step_of_the_judgement_leaves_its_verdict(tmp_path: Path) -> None:
+    class AtOnce(Net):
+        def on_validation_end(self) -> None:
+            if not self.trainer.sanity_checking:
+                raise RuntimeError("out of memory")
+
+    job = trainer(tmp_path, Accuracy())
+    with pytest.raises(RuntimeError):
+        job.fit(AtOnce(), loader(64), loader())
+    assert outcomes(job) == [Outcome.PASS]
+
+
+@pytest.mark.parametrize("late", ["double_check", "finish"])
+def test_an_error_after_training_is_recorded_or_raised(tmp_path: Path, late: str) -> None:
+    def fails(*_: Any) -> None:
+        raise ValueError("too late")
+
+    kind = type("Late", (Accuracy,), {late: fails})
+    assert outcomes(fit(tmp_path, kind())) == [Outcome.PASS, Outcome.ERROR]
+    with pytest.raises(SafeguardError, match="toy/accuracy: ValueError: too late"):
+        fit(tmp_path, kind(on_error="raise"))
+
+
+def test_what_work_after_training_costs_is_kept_and_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    class Slow(Accuracy):
+        def finish(self, *_: Any) -> None:
+            self.meter._pending += 7.0
+
+    job = fit(tmp_path, Slow())
+    assert "after training (reports, second opinions): toy 7.0 s" in capsys.readouterr().out
+    (kept,) = tmp_path.glob("safeguards/*/costs.json")
+    costs = json.loads(kept.read_text())
+    assert costs["toy"]["seconds"] == pytest.approx(7.0 + verdicts(job)[0].cost.seconds, abs=0.5)
