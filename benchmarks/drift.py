@@ -27,7 +27,6 @@ def measure() -> Result:
     )
     grown = _peak() - before
     theirs = seconds(lambda: evidently(*frames[EVIDENTLY_SIZE]))
-    theirs_grown = _peak() - before - grown
     ratio = theirs / took[str(EVIDENTLY_SIZE)]
     return Result(
         title=f"The drift decision, {COLUMNS} columns",
@@ -35,7 +34,7 @@ def measure() -> Result:
         headings=("", "rows on each side", "seconds", "against safeguards", "peak memory grew by, MB"),
         rows=[
             *(("safeguards", f"{rows:,}", f"{took[str(rows)]:.2f}", "1x", f"{grown:.0f}") for rows in SIZES),
-            ("Evidently", f"{EVIDENTLY_SIZE:,}", f"{theirs:.1f}", f"{ratio:.0f}x", f"{theirs_grown:.0f}"),
+            ("Evidently", f"{EVIDENTLY_SIZE:,}", f"{theirs:.1f}", f"{ratio:.0f}x", "not measured"),
         ],
         notes=[
             f"{COLUMNS - CATEGORIES} columns of numbers and {CATEGORIES} of words, both sides from "

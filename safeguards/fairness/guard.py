@@ -56,8 +56,8 @@ class FairnessCheck(Safeguard):
     ``positive`` is the class, a number from 0, whose prediction counts as selection when there are two classes.
     ``min_support`` is how many rows must be behind a rate; groups with fewer are named, not compared, and hold back a
     PASS, because their rate may be anything; ``ignore_small`` lets a PASS go without them. More than ``max_groups``
-    groups in one grouping are INCONCLUSIVE. Intervals hold together, for all groups, measures and looks of a fit, with
-    probability 1 - ``alpha``. The rest are the options of every safeguard (`SafeguardOptions`).
+    groups in one grouping are INCONCLUSIVE. Intervals hold together, for all groups, measures and looks of a fit at one
+    validation loader, with probability 1 - ``alpha``. The rest are the options of every safeguard (`SafeguardOptions`).
 
     Raises `ConfigurationError` for arguments that make no sense.
     """
