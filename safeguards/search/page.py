@@ -20,10 +20,6 @@ __all__ = ["draw_spread", "sensitivity_page"]
 
 COLUMNS = 3
 FOUND, SEEDS = "as found", "other seeds"
-LEGEND = (
-    "The grey band holds all seeds. Blue circles keep the limit, which is the dashed line at 0; "
-    "orange triangles do not."
-)
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'"
 STYLE = """
 body { font: 15px/1.5 sans-serif; color: #1a1a1a; max-width: 76rem; margin: 2rem auto; padding: 0 1rem; }
@@ -108,11 +104,15 @@ def _said(one: Sensitivity) -> str:
 def _flatness(one: Sensitivity) -> str:
     if not one.nudges:
         return "<p>No value could be moved.</p>"
+    legend = (
+        f"The grey band holds all {1 + len(one.seeds)} seeds: the fewer there are, the less it says. "
+        "Blue circles keep the limit, which is the dashed line at 0; orange triangles do not."
+    )
     if not one.steep:
-        return f"<p>Flat: no moved value makes more of a difference than another seed does. {LEGEND}</p>"
+        return f"<p>Flat: no moved value makes more of a difference than another seed does. {legend}</p>"
     lines = [f"{shown(name)} with {', '.join(map(shown, nudges))}" for name, nudges in one.steep.items()]
     items = "".join(f"<li>{html.escape(line)}</li>" for line in lines)
-    return f"<p>Moved further than by any other seed:</p><ul>{items}</ul><p>{LEGEND}</p>"
+    return f"<p>Moved further than by any other seed:</p><ul>{items}</ul><p>{legend}</p>"
 
 
 def _importance(shares: Mapping[str, Mapping[str, float]]) -> str:
