@@ -104,8 +104,9 @@ def _said(one: Sensitivity) -> str:
 def _flatness(one: Sensitivity) -> str:
     if not one.nudges:
         return "<p>No value could be moved.</p>"
+    seeds = 1 + sum(bool(tried.values or tried.violations) for tried in one.seeds.values())
     legend = (
-        f"The grey band holds all {1 + len(one.seeds)} seeds: the fewer there are, the less it says. "
+        f"The grey band holds all {seeds} seeds: the fewer there are, the less it says. "
         "Blue circles keep the limit, which is the dashed line at 0; orange triangles do not."
     )
     if not one.steep:

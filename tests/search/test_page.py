@@ -75,6 +75,7 @@ def test_the_page_says_first_whether_the_trial_is_fragile():
     text = written(sensitivity())
     assert 'class="box fragile">trial 7 is FRAGILE: 2 of 3 seeds keep toy/gap' in text
     assert "by any other seed:</p><ul><li>accuracy with rate = 0.4, rate = 0.6</li></ul>" in text
+    assert "holds all 3 seeds" in text, "the one that was killed told nothing"
     assert '<td class="over">0.2</td>' in text
     assert '<td class="over">-0.1</td>' not in text
     assert '<td class="over">not measured</td>' in written(sensitivity(gaps=(1000.0,)))
