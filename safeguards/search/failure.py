@@ -20,15 +20,20 @@ LAUNCHER = ("torch.distributed.elastic", "ChildFailedError")
 
 
 def why(returncode: int, log: str) -> str:
-    """One line without secrets: the signal that killed a worker, the error that it raised, or else the exit code."""
-    number = KILLED.search(log)
-    if number or returncode > BY_SIGNAL:
-        return _killed(int(number[1]) if number else returncode - BY_SIGNAL)
+    """One line without secrets: the signal that killed a worker, the error that it raised, or else the exit code.
+
+    torchrun ends the workers that are left with SIGTERM: that is a reason only where there is no other.
+    """
+    signals = [int(number) for number in KILLED.findall(log)]
+    if returncode > BY_SIGNAL:
+        signals.append(returncode - BY_SIGNAL)
+    if causes := [number for number in signals if number != signal.SIGTERM]:
+        return _killed(causes[0])
     for line in log.splitlines():
         raised = RAISED.match(line.strip())
         if raised and not any(word in line for word in LAUNCHER):
             return redact(raised[1], known_secrets(os.environ))[:LONGEST]
-    return f"ended with exit code {returncode}"
+    return _killed(signal.SIGTERM) if signals else f"ended with exit code {returncode}"
 
 
 def _killed(number: int) -> str:

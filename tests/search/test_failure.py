@@ -25,6 +25,8 @@ torch.distributed.elastic.multiprocessing.errors.ChildFailedError:
         (1, "error: model: TabularNet has no option 'widht'\n", "error: model: TabularNet has no option 'widht'"),
         (1, "  exitcode  : -9 (pid: 12)\n", "a process was killed by signal SIGKILL; when memory runs out the system"),
         (1, "failed (exitcode: -11) local_rank: 0", "a process was killed by signal SIGSEGV"),
+        (1, "failed (exitcode: -15) local_rank: 1\n" + TRACE, "ValueError: the loss is gone"),
+        (1, "failed (exitcode: -15) local_rank: 1\nfailed (exitcode: -9)", "a process was killed by signal SIGKILL"),
         (143, "", "a process was killed by signal SIGTERM"),
         (1, "exitcode : -99", "a process was killed by signal 99"),
         (3, "nothing of note\n", "ended with exit code 3"),
