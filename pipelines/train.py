@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+import torch
 import yaml
 from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
@@ -115,6 +116,8 @@ def command() -> int:
     except ConfigurationError as error:
         print(f"error: {error}", file=sys.stderr)
         return WRONG_CONFIGURATION
+    if torch.distributed.is_initialized():  # a process that exits while gloo's threads are at work may abort
+        torch.distributed.destroy_process_group()
     return 0
 
 

@@ -321,4 +321,6 @@ def _judge_untrained(target: str, root: Path, world: int) -> list[dict[str, Any]
 
 if __name__ == "__main__":
     scratch, processes = Path(sys.argv[1]), int(sys.argv[2])
-    print(json.dumps({target: _judge_untrained(target, scratch, processes) for target in sys.argv[3:]}))
+    print(json.dumps({target: _judge_untrained(target, scratch, processes) for target in sys.argv[3:]}), flush=True)
+    if torch.distributed.is_initialized():  # a process that exits while gloo's threads are at work may abort
+        torch.distributed.destroy_process_group()

@@ -13,7 +13,8 @@ __all__ = ["why"]
 LONGEST = 600
 KILLED = re.compile(r"exitcode\s*:\s*-(\d+)")
 RAISED = re.compile(
-    r"^(?:\[rank\d+\]:\s*)?((?:\w+\.)*\w*(?:Error|Exception|Interrupt|Violated|Applicable)\b:? ?.*|error: .+)$"
+    r"^(?:\[(?:default|rank)\d+\]:\s*)*"
+    r"((?:\w+\.)*\w*(?:Error|Exception|Interrupt|Violated|Applicable)\b:? ?.*|error: .+)$"
 )
 BY_SIGNAL = 128
 LAUNCHER = ("torch.distributed.elastic", "ChildFailedError")

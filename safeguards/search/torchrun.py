@@ -21,8 +21,9 @@ __all__ = ["Torchrun", "without_secrets_of"]
 
 PATIENCE_SECONDS = 0.1
 OPTIONS = ("--standalone", "--local-addr", "127.0.0.1", "--max-restarts", "0")
+WHOLE_LINES = ("--tee", "3", "--log-dir")  # workers that write to one file at once tear each other's lines
 SILENT = "its processes ended well without a word: is TrialReporter among the callbacks of the trainer?"
-LOG = "log.txt"
+LOG, PROCESSES = "log.txt", "processes"
 LIBPQ = ("PGPASSWORD", "PGPASSFILE")
 
 
@@ -46,7 +47,8 @@ class Torchrun:
             raise ConfigurationError(f"Torchrun(seconds={self.seconds!r}): expected more than 0, or None")
 
     def run(self, arguments: Sequence[str], folder: Path, prune: Callable[[int, float], bool]) -> Ending:
-        """Train with these further arguments and return how it ended; what is printed goes to ``folder/log.txt``.
+        """Train with these further arguments and return how it ended; what is printed goes to ``folder/log.txt``, and
+        that of each process by itself below ``folder/processes``.
 
         ``prune`` is asked, in this thread, with each validation's number and value. Raises `TrialFailed` with the
         reason when the processes crash, are killed, take too long or say nothing. None of them is left either way.
@@ -54,7 +56,7 @@ class Torchrun:
         heard = Heard(prune)
         folder.mkdir(parents=True, exist_ok=True)
         with Exchange(heard.answer) as exchange, (folder / LOG).open("wb") as log:
-            keeper = self._start(arguments, exchange.address, log)
+            keeper = self._start(arguments, exchange.address, log, folder / PROCESSES)
             try:
                 in_time = self._attend(keeper, exchange)
             finally:
@@ -63,8 +65,17 @@ class Torchrun:
             raise TrialFailed(f"it took longer than {self.seconds:g} seconds and was ended")
         return _concluded(heard.ending, keeper.returncode, (folder / LOG).read_text(errors="replace"))
 
-    def _start(self, arguments: Sequence[str], address: str, log: Any) -> subprocess.Popen[bytes]:
-        torchrun = [sys.executable, "-m", "torch.distributed.run", *OPTIONS, "--nproc-per-node", str(self.processes)]
+    def _start(self, arguments: Sequence[str], address: str, log: Any, each: Path) -> subprocess.Popen[bytes]:
+        torchrun = [
+            sys.executable,
+            "-m",
+            "torch.distributed.run",
+            *OPTIONS,
+            *WHOLE_LINES,
+            str(each),
+            "--nproc-per-node",
+            str(self.processes),
+        ]
         return subprocess.Popen(
             [*self._keeper(address), *torchrun, *self.command, *arguments],
             stdin=subprocess.DEVNULL,

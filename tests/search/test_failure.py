@@ -27,6 +27,7 @@ torch.distributed.elastic.multiprocessing.errors.ChildFailedError:
         (1, "failed (exitcode: -11) local_rank: 0", "a process was killed by signal SIGSEGV"),
         (1, "failed (exitcode: -15) local_rank: 1\n" + TRACE, "ValueError: the loss is gone"),
         (1, "failed (exitcode: -15) local_rank: 1\nfailed (exitcode: -9)", "a process was killed by signal SIGKILL"),
+        (1, "[default1]:[rank1]: ValueError: the loss is gone\n", "ValueError: the loss is gone"),
         (143, "", "a process was killed by signal SIGTERM"),
         (1, "exitcode : -99", "a process was killed by signal 99"),
         (3, "nothing of note\n", "ended with exit code 3"),
