@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -23,7 +24,7 @@ WHOLE_RANGE = math.inf
 
 
 @dataclass(frozen=True, kw_only=True)
-class AnyPlan:
+class AnyPlan(ABC):
     """``attack`` at each of ``multiples`` of eps, in this order, 1 among them; `WHOLE_RANGE` is the whole clip range.
 
     ``share`` is a step over eps. ``restarts`` counts random starts; 0 starts from the rows themselves.
@@ -41,8 +42,9 @@ class AnyPlan:
         places = [slice(start, start + batch_size) for start in range(0, len(x), batch_size)]
         return joined([self._batch(logits_of, x[at], y[at], seeds[at]) for at in places])
 
+    @abstractmethod
     def _batch(self, logits_of: LogitsOf, x: Tensor, y: Tensor, seeds: Tensor) -> Record:
-        raise NotImplementedError
+        """One batch of `run`."""
 
 
 class Plan(AnyPlan):
