@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safeguards.core.errors import ConfigurationError
+from safeguards.core.process import is_gone, is_here
 from safeguards.core.ranks import describe
 from safeguards.search.patience import patient
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from optuna.storages import BaseStorage
     from optuna.trial import FrozenTrial
 
-__all__ = ["OWNER", "Retry", "attempts_lost", "begun", "open_storage", "take_up_orphans", "this_process"]
+__all__ = ["OWNER", "Retry", "attempts_lost", "begun", "open_storage", "take_up_orphans"]
 
 OWNER = "owner"
 LOST = "retry_history"
@@ -92,11 +91,6 @@ def open_storage(address: str | None, retry: Retry) -> BaseStorage:
         raise ConfigurationError(f"cannot open the study's storage: {describe(error)}") from None
 
 
-def this_process() -> dict[str, Any]:
-    """What tells whether the search that trains a trial still lives: its host, its id and when it started."""
-    return {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
-
-
 def take_up_orphans(study: Study, retry: Retry) -> int:
     """Fail the running trials whose search on this host is gone, and queue them again; how many there were.
 
@@ -122,7 +116,7 @@ def _is_orphan(trial: FrozenTrial) -> bool:
     if owner is None:
         since = trial.datetime_start
         return since is not None and (datetime.now() - since).total_seconds() > GRACE_SECONDS
-    return _is_here(owner) and _started(int(owner["pid"])) != owner["started"]
+    return is_gone(owner)
 
 
 def begun(study: Study) -> list[FrozenTrial]:
@@ -139,19 +133,7 @@ def begun(study: Study) -> list[FrozenTrial]:
     def counts(trial: FrozenTrial) -> bool:
         owner = trial.user_attrs.get(OWNER)
         if trial.state is optuna.trial.TrialState.RUNNING:
-            return beats or owner is None or _is_here(owner)
+            return beats or owner is None or is_here(owner)
         return trial.state.is_finished() and trial.number not in lost
 
     return [trial for trial in every if counts(trial)]
-
-
-def _is_here(owner: Mapping[str, Any]) -> bool:
-    return bool(owner["host"] == socket.gethostname())
-
-
-def _started(pid: int) -> str | None:
-    """When a process started, in the system's own unit; None when there is none, or no /proc to tell."""
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
-    except OSError:
-        return None

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from safeguards.core.errors import ConfigurationError, TrialFailed
+from safeguards.core.process import this_process
 from safeguards.core.ranks import describe
 from safeguards.search.constraints import Policy
 from safeguards.search.dimension import Value
@@ -19,7 +20,7 @@ from safeguards.search.reading import REASON, read_result
 from safeguards.search.result import Direction, Result
 from safeguards.search.samplers import named_pruner, named_sampler
 from safeguards.search.space import Space
-from safeguards.search.storage import OWNER, Retry, begun, open_storage, take_up_orphans, this_process
+from safeguards.search.storage import OWNER, Retry, begun, open_storage, take_up_orphans
 
 if TYPE_CHECKING:
     from optuna import Study, Trial

@@ -1,0 +1,34 @@
+"""Which process did something, and whether it still lives: a process id alone is given to another one in time."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+__all__ = ["is_gone", "is_here", "this_process"]
+
+
+def this_process() -> dict[str, Any]:
+    """What tells later whether this process still lives: its host, its id and when it started."""
+    return {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(os.getpid())}
+
+
+def is_here(process: Mapping[str, Any]) -> bool:
+    """Whether it ran on this host."""
+    return bool(process["host"] == socket.gethostname())
+
+
+def is_gone(process: Mapping[str, Any]) -> bool:
+    """Whether it ran on this host and runs no more. Of other hosts nobody knows."""
+    return is_here(process) and _started(int(process["pid"])) != process["started"]
+
+
+def _started(pid: int) -> str | None:
+    """When a process started, in the system's own unit; None when there is none, or no /proc to tell."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
+    except OSError:
+        return None

@@ -1,0 +1,34 @@
+"""Whether a process still lives, told from another one that was given its id."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from safeguards.core import process
+from safeguards.core.process import is_gone, is_here, this_process
+
+
+def test_this_process_lives_here() -> None:
+    assert this_process()["pid"] == os.getpid()
+    assert is_here(this_process())
+    assert not is_gone(this_process())
+
+
+def test_another_process_with_the_same_id_is_not_it() -> None:
+    assert is_gone({**this_process(), "started": "1"})
+
+
+def test_of_another_host_nobody_knows() -> None:
+    elsewhere = {**this_process(), "host": "elsewhere.invalid", "started": "1"}
+    assert not is_here(elsewhere)
+    assert not is_gone(elsewhere)
+
+
+def test_a_process_that_has_ended_is_gone() -> None:
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
+        known = {**this_process(), "pid": child.pid, "started": process._started(child.pid)}
+        assert not is_gone(known)
+        child.communicate(b"\n")
+    assert is_gone(known)
