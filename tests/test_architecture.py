@@ -18,7 +18,7 @@ LONGEST_FILE = 350
 HEAVY = {"mlflow", "evidently", "art", "fairlearn", "deepspeed", "optuna", "matplotlib"}
 STANDARD = sys.stdlib_module_names | {"__future__"}
 
-OTHER_ROOMS = {"core", "deepspeed", "search", "tracking", "gate", "card", "_cli"}
+OTHER_ROOMS = {"core", "deepspeed", "search", "tracking", "gate", "card", "retraining", "_cli"}
 """Rooms of the library that are no topic; every other folder of it is one."""
 
 MAY_IMPORT = {
@@ -28,6 +28,7 @@ MAY_IMPORT = {
     "tracking": {"tracking", "core"},
     "gate": {"gate", "core", "tracking"},
     "card": {"card", "core", "tracking"},
+    "retraining": {"retraining", "core", "drift", "adversarial", "gate", "tracking"},
     "_cli": {"_cli", "core", "deepspeed", "tracking"},
 }
 ONLY_ROOM_OF = {"mlflow": "tracking", "deepspeed": "deepspeed", "optuna": "search"}

@@ -7,7 +7,9 @@ SafeguardError
  ├─ RankError            a process of the job failed; carries the rank and the text of each failure
  ├─ LimitViolated        a verdict failed and its safeguard asked for ``reaction="raise"``
  ├─ LedgerError          a ledger cannot be read or written
- └─ TrialFailed          a trial of a search came to nothing; the search goes on
+ ├─ TrialFailed          a trial of a search came to nothing; the search goes on
+ ├─ DataRefused          a delivery of data is not whole, or not what its manifest or the schema says
+ └─ AlreadyRunning       another retraining of the same model is at work
 """
 
 from __future__ import annotations
@@ -19,7 +21,9 @@ if TYPE_CHECKING:
     from safeguards.core.verdict import Verdict
 
 __all__ = [
+    "AlreadyRunning",
     "ConfigurationError",
+    "DataRefused",
     "FieldError",
     "LedgerError",
     "LimitViolated",
@@ -72,3 +76,11 @@ class LedgerError(SafeguardError, OSError):
 
 class TrialFailed(SafeguardError):  # noqa: N818 - a finding of the search
     """A trial of a search crashed, hung or diverged. The text is the reason that the study keeps."""
+
+
+class DataRefused(SafeguardError):  # noqa: N818 - a finding about the data
+    """A delivery of data is not whole, or not what was agreed. The text names the file and what is wrong with it."""
+
+
+class AlreadyRunning(SafeguardError):  # noqa: N818 - a finding: this one steps back
+    """Another process does the same work on the same model at this moment."""

@@ -1,0 +1,148 @@
+"""What two models answer on the same frozen rows, row by row: the evidence that a paired comparison is made of.
+
+Legend: N rows, C classes. Logits are (N, C), or (N,) for one logit with classes 0 and 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from dataclasses import fields as fields_of
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor, nn
+
+from safeguards.core.batch import read_labels, rows_of, select
+from safeguards.core.errors import ConfigurationError, FieldError, NotApplicable
+from safeguards.core.identity import hash_ids, mix
+
+if TYPE_CHECKING:
+    from safeguards import BatchFields, ThreatModel
+
+__all__ = ["Answers", "Attack", "answers", "same_rows"]
+
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attack:
+    """PGD on every row, each from starts drawn by its own identity, so that two models meet the same attacker."""
+
+    threat: ThreatModel
+    steps: int = 10
+    restarts: int = 1
+    seed: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Answers:
+    """Of N rows: identity, class (None where there are no labels), predicted class, confidence in it and groups.
+
+    ``robust`` says which rows are right and stay so under the attack; None where none was made. A row whose outputs
+    are not finite has confidence NaN and is wrong.
+    """
+
+    ids: npt.NDArray[np.int64]
+    target: npt.NDArray[np.int64] | None
+    predicted: npt.NDArray[np.int64]
+    confidence: npt.NDArray[np.float64]
+    robust: Flags | None
+    groups: Mapping[str, npt.NDArray[np.str_]]
+
+    @property
+    def right(self) -> Flags:
+        """Which rows were predicted right. Raises `NotApplicable` where there are no labels."""
+        if self.target is None:
+            raise NotApplicable("the rows have no labels, so nothing tells which answers are right")
+        return np.asarray((self.predicted == self.target) & np.isfinite(self.confidence))
+
+
+def answers(module: nn.Module, batches: Iterable[Any], fields: BatchFields, *, attack: Attack | None = None) -> Answers:
+    """Ask the module for every row of the batches, in eval mode and in float32; nothing of it is changed but that.
+
+    Raises `ConfigurationError` without a ``row_id`` in ``fields``: rows could not be told to be the same.
+    """
+    if fields.row_id is None:
+        raise ConfigurationError("answers(fields=...): give row_id=, so that two models are compared row by row")
+    module.eval()
+    parts = [_part(module, batch, fields, attack) for batch in batches]
+    if not parts:
+        raise NotApplicable("there are no rows to ask the model about")
+    return _joined(parts)
+
+
+def same_rows(champion: Answers, challenger: Answers) -> None:
+    """Raises `FieldError` unless both answered the same rows, of the same classes and groups, in the same order."""
+    if not np.array_equal(champion.ids, challenger.ids):
+        raise FieldError("champion and challenger were not asked about the same rows in the same order")
+    if not np.array_equal(champion.target, challenger.target):  # type: ignore[arg-type]
+        raise FieldError("champion and challenger were asked about the same rows with different classes")
+    if {name: labels.tolist() for name, labels in champion.groups.items()} != {
+        name: labels.tolist() for name, labels in challenger.groups.items()
+    }:
+        raise FieldError("champion and challenger were asked about the same rows in different groups")
+
+
+def _part(module: nn.Module, batch: Any, fields: BatchFields, attack: Attack | None) -> Answers:
+    inputs = select(batch, fields.inputs, "inputs")
+    ids = _ids(select(batch, fields.row_id, "row_id"))  # type: ignore[arg-type]
+    target = None if fields.target is None else torch.as_tensor(select(batch, fields.target, "target")).long()
+    with torch.no_grad():
+        predicted, confidence = _said(_logits(module, inputs, rows_of(inputs, "inputs")))
+    robust = None
+    if attack is not None and target is not None:
+        robust = _robust(module, inputs, target, ids, attack) & (predicted == target)
+    groups = fields.group_labels(batch, None, None)
+    return Answers(
+        ids=ids.numpy(),
+        target=None if target is None else target.numpy(),
+        predicted=predicted.numpy(),
+        confidence=confidence.numpy().astype(np.float64),
+        robust=None if robust is None else robust.numpy(),
+        groups={name: np.array([str(label) for label in labels]) for name, labels in groups.items()},
+    )
+
+
+def _joined(parts: list[Answers]) -> Answers:
+    def whole(name: str) -> Any:
+        found = [getattr(part, name) for part in parts]
+        return None if found[0] is None else np.concatenate(found)
+
+    groups = {name: np.concatenate([part.groups[name] for part in parts]) for name in parts[0].groups}
+    return Answers(**{field.name: whole(field.name) for field in fields_of(Answers)[:-1]}, groups=groups)
+
+
+def _ids(given: Any) -> Tensor:
+    return given.long() if isinstance(given, Tensor) else hash_ids(read_labels(given, "row_id"))
+
+
+def _logits(module: nn.Module, inputs: Any, n: int) -> Tensor:
+    logits = module(inputs)
+    if not isinstance(logits, Tensor) or logits.ndim not in (1, 2) or len(logits) != n:
+        raise NotApplicable(f"{type(module).__name__}.forward: expected logits (N, C) or (N,) for {n} rows")
+    return logits.float()
+
+
+def _said(logits: Tensor) -> tuple[Tensor, Tensor]:
+    """Predicted class and the probability of it, NaN where an output is not finite."""
+    if logits.ndim == 1:
+        chosen = (logits > 0).long()
+        confidence = torch.sigmoid(logits.abs())
+    else:
+        confidence, chosen = torch.softmax(logits, dim=1).max(dim=1)
+    finite = torch.isfinite(logits) if logits.ndim == 1 else torch.isfinite(logits).all(dim=1)
+    return chosen, torch.where(finite, confidence, torch.nan)
+
+
+def _robust(module: nn.Module, x: Tensor, y: Tensor, ids: Tensor, attack: Attack) -> Tensor:
+    """Which rows are right at the place where the attack ends, and finite there."""
+    from safeguards.adversarial.attacks import Runs, pgd
+
+    runs = Runs(seeds=mix(ids, attack.seed), steps=attack.steps, restarts=attack.restarts)
+    moved = pgd(module, x.float(), y, attack.threat, runs=runs, share=2.5 / attack.steps).x
+    with torch.no_grad():
+        predicted, confidence = _said(module(moved).float())
+    return (predicted == y) & torch.isfinite(confidence)
