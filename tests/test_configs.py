@@ -14,6 +14,7 @@ from tests.helpers.launch import launch
 
 CONF = Path(__file__).parents[1] / "conf"
 SEARCH = CONF / "search.yaml"
+POLICY = CONF / "policy.yaml"  # read by tests/gate/test_policy.py
 SAFEGUARDS = sorted(CONF.glob("safeguards/*.yaml"))
 OVERLAYS = sorted([*CONF.glob("deepspeed/*.yaml"), *CONF.glob("strategy/*.yaml")])
 TWO_BATCHES = [
@@ -50,7 +51,13 @@ def asked(*callbacks):
 
 
 def test_every_file_is_of_a_kind_that_is_run_here():
-    assert {*CONF.rglob("*.yaml"), *CONF.rglob("*.yml")} == {CONF / "train.yaml", SEARCH, *SAFEGUARDS, *OVERLAYS}
+    assert {*CONF.rglob("*.yaml"), *CONF.rglob("*.yml")} == {
+        CONF / "train.yaml",
+        SEARCH,
+        POLICY,
+        *SAFEGUARDS,
+        *OVERLAYS,
+    }
     assert SAFEGUARDS
     assert OVERLAYS
 

@@ -8,6 +8,8 @@ SafeguardError
  ├─ LimitViolated        a verdict failed and its safeguard asked for ``reaction="raise"``
  ├─ LedgerError          a ledger cannot be read or written
  ├─ TrialFailed          a trial of a search came to nothing; the search goes on
+ ├─ EvidenceError        a record, a stored model or a checkpoint is not what its digest says
+ ├─ RegistryError        the registry cannot be reached, or holds what it should not
  ├─ DataRefused          a delivery of data is not whole, or not what its manifest or the schema says
  └─ AlreadyRunning       another retraining of the same model is at work
 """
@@ -24,11 +26,13 @@ __all__ = [
     "AlreadyRunning",
     "ConfigurationError",
     "DataRefused",
+    "EvidenceError",
     "FieldError",
     "LedgerError",
     "LimitViolated",
     "NotApplicable",
     "RankError",
+    "RegistryError",
     "SafeguardError",
     "TrialFailed",
 ]
@@ -72,6 +76,14 @@ class LimitViolated(SafeguardError):  # noqa: N818 - a finding, not a defect
 
 class LedgerError(SafeguardError, OSError):
     """A ledger cannot be read or written."""
+
+
+class EvidenceError(SafeguardError):
+    """A file from outside is missing, too large, or not what its digest or signature says. Nothing of it was used."""
+
+
+class RegistryError(SafeguardError):
+    """The model registry cannot be reached, or what it holds contradicts itself. The text is free of secrets."""
 
 
 class TrialFailed(SafeguardError):  # noqa: N818 - a finding of the search

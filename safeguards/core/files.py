@@ -1,0 +1,102 @@
+"""Files that others may have touched: read within bounds, named plainly, written whole or not at all."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import secrets
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+from safeguards.core.canonical import digest_of
+from safeguards.core.errors import EvidenceError
+
+__all__ = ["digest_of_file", "digest_of_tree", "is_plain_name", "read_whole", "write_whole"]
+
+PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}")
+PIECE = 1 << 20
+SOURCES = (".py",)
+
+
+def is_plain_name(name: object) -> bool:
+    """Whether it can only be a file of its own folder: letters, digits, ``_``, ``-`` and dots, none of them first."""
+    return isinstance(name, str) and PLAIN.fullmatch(name) is not None
+
+
+def read_whole(path: Path, *, at_most: int) -> bytes:
+    """The bytes of an ordinary file of ``at_most`` bytes. Raises `EvidenceError`; links are not followed."""
+    try:
+        with os.fdopen(_open(path), "rb") as file:
+            content = file.read(at_most + 1)
+    except OSError as error:
+        raise EvidenceError(f"cannot read {path}: {error.strerror or error}") from None
+    if len(content) > at_most:
+        raise EvidenceError(f"{path} is larger than the {at_most:,} bytes that are read of such a file")
+    return content
+
+
+def digest_of_file(path: Path) -> tuple[int, str]:
+    """Bytes and SHA-256 of an ordinary file. Raises `EvidenceError`; links are not followed."""
+    found, size = hashlib.sha256(), 0
+    try:
+        with os.fdopen(_open(path), "rb") as file:
+            while piece := file.read(PIECE):
+                found.update(piece)
+                size += len(piece)
+    except OSError as error:
+        raise EvidenceError(f"cannot read {path}: {error.strerror or error}") from None
+    return size, found.hexdigest()
+
+
+def digest_of_tree(*places: Path, suffixes: Iterable[str] = SOURCES) -> str:
+    """One SHA-256 over the files of these suffixes in folders, or over files; names below each place count too.
+
+    Raises `EvidenceError` where there is none.
+    """
+    wanted = tuple(suffixes)
+    found: list[list[str]] = []
+    for place in places:
+        inside = sorted(path for path in place.rglob("*") if path.suffix in wanted and path.is_file())
+        for path in inside if place.is_dir() else [place]:
+            name = path.relative_to(place).as_posix() if place.is_dir() else path.name
+            found.append([name, digest_of_file(path.resolve())[1]])
+    if not found:
+        raise EvidenceError(f"no file of {', '.join(wanted)} in {', '.join(map(str, places)) or 'no folder'}")
+    return digest_of(found)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write beside, sync, rename: a crash leaves the earlier file or the new one. Raises ``OSError``."""
+    unfinished = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        with unfinished.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(unfinished, path)
+    except BaseException:
+        with suppress(OSError):
+            unfinished.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def _open(path: Path) -> int:
+    """Not a link, and never a pipe that would let its reader wait."""
+    opened = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    if not path.is_file():
+        os.close(opened)
+        raise OSError("not an ordinary file")
+    return opened
+
+
+def _sync_folder(folder: Path) -> None:
+    """The new name itself must outlive a power cut; some file systems cannot sync a folder."""
+    with suppress(OSError):
+        opened = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(opened)
+        finally:
+            os.close(opened)

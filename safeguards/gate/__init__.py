@@ -1,0 +1,57 @@
+"""Record, policy, promotion: whether a retrained model may replace the one in production, and why not."""
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from safeguards.gate.judging import Ruling, judge
+    from safeguards.gate.loading import load_model
+    from safeguards.gate.paired import Comparison, compare_means, compare_rates
+    from safeguards.gate.policy import Policy, Waiver
+    from safeguards.gate.record import Record
+    from safeguards.gate.sealing import seal
+    from safeguards.gate.signing import Signer, Verifier
+    from safeguards.gate.store import store_model
+    from safeguards.gate.stored import StoredModel
+
+__all__ = [
+    "Comparison",
+    "Policy",
+    "Record",
+    "Ruling",
+    "Signer",
+    "StoredModel",
+    "Verifier",
+    "Waiver",
+    "compare_means",
+    "compare_rates",
+    "judge",
+    "load_model",
+    "seal",
+    "store_model",
+]
+
+_HOMES = {
+    "Comparison": "paired",
+    "Policy": "policy",
+    "Record": "record",
+    "Ruling": "judging",
+    "Signer": "signing",
+    "StoredModel": "stored",
+    "Verifier": "signing",
+    "Waiver": "policy",
+    "compare_means": "paired",
+    "compare_rates": "paired",
+    "judge": "judging",
+    "load_model": "loading",
+    "seal": "sealing",
+    "store_model": "store",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """A name loads its module when it is used: reading a record needs no torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,122 @@
+"""Signatures of Ed25519 over digests: made where a private key is configured, asked for where public keys are.
+
+A digest alone says that a file is whole; a signature says who sealed it. Keys are PEM files, as
+``openssl genpkey -algorithm ed25519 -out gate.pem`` and ``openssl pkey -in gate.pem -pubout -out gate.pub`` make them.
+"""
+
+from __future__ import annotations
+
+import base64
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safeguards.core.canonical import canonical, parse, sha256
+from safeguards.core.errors import ConfigurationError, EvidenceError
+from safeguards.core.files import read_whole
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+__all__ = ["SIGNING_KEY", "VERIFYING_KEYS", "Signer", "Verifier"]
+
+SIGNING_KEY = "SAFEGUARDS_SIGNING_KEY"
+VERIFYING_KEYS = "SAFEGUARDS_VERIFYING_KEYS"
+PURPOSE = b"safeguards record 1\n"
+"""Signed along, so that a signature made for another purpose is none here."""
+LARGEST_KEY = 10_000
+LARGEST_SIGNATURE = 2_000
+
+
+class Signer:
+    """Signs with the private key of a PEM file without a password. Raises `ConfigurationError` for any other file."""
+
+    def __init__(self, path: Path | str) -> None:
+        from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+        from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
+        try:
+            key = load_pem_private_key(read_whole(Path(path), at_most=LARGEST_KEY), password=None)
+        except EvidenceError as error:
+            raise ConfigurationError(f"Signer({str(path)!r}): {error}") from None
+        except Exception as error:  # the text of another error could quote the key
+            raise ConfigurationError(f"Signer({str(path)!r}): no PEM key ({type(error).__name__})") from None
+        if not isinstance(key, Ed25519PrivateKey):
+            raise ConfigurationError(f"Signer({str(path)!r}): expected an Ed25519 key, as openssl genpkey makes it")
+        self._key = key
+
+    @classmethod
+    def configured(cls) -> Signer | None:
+        """The signer of the key that ``SAFEGUARDS_SIGNING_KEY`` names, if it names one."""
+        path = os.environ.get(SIGNING_KEY)
+        return cls(path) if path else None
+
+    def sign(self, digest: str) -> bytes:
+        """A signature file for a digest."""
+        signature = base64.b64encode(self._key.sign(PURPOSE + digest.encode())).decode()
+        return canonical({"key": fingerprint(self._key.public_key()), "signature": signature}) + b"\n"
+
+
+class Verifier:
+    """Trusts the public keys of these PEM files, and nobody else. Raises `ConfigurationError` for any other file."""
+
+    def __init__(self, paths: Sequence[Path | str]) -> None:
+        if not paths:
+            raise ConfigurationError("Verifier(paths=[]): expected the file of at least one public key")
+        self._keys = {fingerprint(key): key for key in map(_public, paths)}
+
+    @classmethod
+    def configured(cls) -> Verifier | None:
+        """Of the keys that ``SAFEGUARDS_VERIFYING_KEYS`` names, separated as in PATH, if it names any."""
+        named = [path for path in os.environ.get(VERIFYING_KEYS, "").split(os.pathsep) if path]
+        return cls(named) if named else None
+
+    def check(self, digest: str, path: Path) -> None:
+        """Raise `EvidenceError` unless ``path`` holds a trusted key's signature of ``digest``."""
+        if not path.exists():
+            raise EvidenceError(f"there is no signature {path.name}, and this gate trusts signed records only")
+        self.check_bytes(digest, read_whole(path, at_most=LARGEST_SIGNATURE), what=str(path))
+
+    def check_bytes(self, digest: str, content: bytes, *, what: str) -> None:
+        """As `check`, for a signature at hand."""
+        from cryptography.exceptions import InvalidSignature
+
+        held = parse(content, what=what)
+        if not isinstance(held, dict) or set(held) != {"key", "signature"} or content != canonical(held) + b"\n":
+            raise EvidenceError(f"{what} is no signature")
+        key = self._keys.get(str(held["key"]))
+        if key is None:
+            raise EvidenceError(f"{what} is of a key that is not among those trusted here")
+        try:
+            key.verify(_decoded(str(held["signature"])), PURPOSE + digest.encode())
+        except (InvalidSignature, ValueError):
+            raise EvidenceError(f"{what} is no signature of this record") from None
+
+
+def _decoded(text: str) -> bytes:
+    """Base64 has several texts for the same bytes; one of them is the form."""
+    found = base64.b64decode(text, validate=True)
+    if base64.b64encode(found).decode() != text:
+        raise ValueError(text)
+    return found
+
+
+def fingerprint(key: Ed25519PublicKey) -> str:
+    """By which a key is named: 16 digits of the SHA-256 of its bytes."""
+    return sha256(key.public_bytes_raw())[:16]
+
+
+def _public(path: Path | str) -> Ed25519PublicKey:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+    from cryptography.hazmat.primitives.serialization import load_pem_public_key
+
+    try:
+        key = load_pem_public_key(read_whole(Path(path), at_most=LARGEST_KEY))
+    except EvidenceError as error:
+        raise ConfigurationError(f"Verifier: {error}") from None
+    except Exception as error:
+        raise ConfigurationError(f"Verifier: {path} is no public key in PEM ({type(error).__name__})") from None
+    if not isinstance(key, Ed25519PublicKey):
+        raise ConfigurationError(f"Verifier: {path} is no Ed25519 key")
+    return key
