@@ -1,6 +1,6 @@
 """Run the benchmarks and write what came out to ``benchmarks/<date>-<hardware>.md``.
 
-    python -m benchmarks.run                  # all, about 15 minutes on two cores
+    python -m benchmarks.run                  # all, about 20 minutes on two cores
     python -m benchmarks.run attack drift     # some
 
 Close other work first: ratios of one run survive a busy machine, seconds do not. The load is written down.
@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks.timing import Result
 
-BENCHMARKS = ("fit", "fairness", "attack", "drift")
+BENCHMARKS = ("fit", "fairness", "attack", "drift", "year")
 PACKAGES = (
     "torch", "pytorch-lightning", "fairlearn", "adversarial-robustness-toolbox", "evidently", "torchattacks", "foolbox",
     "numpy", "pandas", "scipy",

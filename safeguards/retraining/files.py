@@ -1,48 +1,14 @@
-"""Files that are whole or not there at all, and their digests."""
+"""Folders whose files outlive a power cut, and the digests of all that they hold."""
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-__all__ = ["canonical", "digest_of", "digest_of_text", "files_below", "sync", "write_whole"]
+from safeguards.core.files import digest_of_file
 
-BLOCK = 1 << 20
-
-
-def canonical(value: Any) -> bytes:
-    """Plain ``value`` as the one JSON text that it has: sorted keys, no spaces, no NaN."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-
-
-def digest_of_text(content: bytes) -> str:
-    """SHA-256 in hexadecimal."""
-    return hashlib.sha256(content).hexdigest()
-
-
-def digest_of(path: Path) -> str:
-    """SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write beside ``path``, sync, rename: after a crash the old content stands, or the new, never a part."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-    sync(path.parent)
+__all__ = ["digests", "files_below", "sync"]
 
 
 def sync(path: Path) -> None:
@@ -52,6 +18,11 @@ def sync(path: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    """SHA-256 of every file of a folder by its path within it."""
+    return {path.relative_to(folder).as_posix(): digest_of_file(path)[1] for path in files_below(folder)}
 
 
 def files_below(folder: Path) -> Iterator[Path]:

@@ -15,9 +15,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from safeguards.core.errors import ConfigurationError, DataRefused
+from safeguards.core.canonical import digest_of
+from safeguards.core.errors import ConfigurationError, DataRefused, EvidenceError
+from safeguards.core.files import digest_of_file, write_whole
 from safeguards.drift import READABLE, read_file
-from safeguards.retraining.files import BLOCK, canonical, digest_of, digest_of_text, sync, write_whole
+from safeguards.retraining.files import sync
 
 __all__ = ["MANIFEST", "Delivery", "Entry", "Manifest", "deliver", "take"]
 
@@ -25,6 +27,7 @@ MANIFEST = "manifest.json"
 LARGEST_MANIFEST = 1 << 20  # bytes: several thousand files
 DIGITS = frozenset(string.hexdigits.lower())
 SHA256_LENGTH = 64
+BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +54,7 @@ class Manifest:
     @property
     def fingerprint(self) -> str:
         """SHA-256 over all that the manifest says; the same data under the same names have the same, at any time."""
-        return digest_of_text(canonical(self._plain()))
+        return digest_of(self._plain())
 
     def _plain(self) -> dict[str, Any]:
         return {"files": [asdict(entry) for entry in self.files]}
@@ -125,7 +128,7 @@ def taken(folder: Path) -> Delivery:
     manifest = Manifest.read(folder)
     for entry in manifest.files:
         path = folder / entry.name
-        if not path.is_file() or digest_of(path) != entry.sha256:
+        if _size_and_digest(path) != (entry.size, entry.sha256):
             raise DataRefused(f"{path}: has changed since it was taken")
     return Delivery(folder=folder, manifest=manifest)
 
@@ -169,11 +172,15 @@ def _copy(source: Path, target: Path, entry: Entry) -> None:
 
 
 def _described(path: Path) -> Entry:
+    size, sha256 = _size_and_digest(path)
+    return Entry(name=path.name, size=size, rows=_rows(path), sha256=sha256)
+
+
+def _size_and_digest(path: Path) -> tuple[int, str]:
     try:
-        size = path.stat().st_size
-    except OSError as error:
-        raise DataRefused(f"{path}: {error.strerror or error}") from error
-    return Entry(name=path.name, size=size, rows=_rows(path), sha256=digest_of(path))
+        return digest_of_file(path)
+    except EvidenceError as error:
+        raise DataRefused(str(error)) from None
 
 
 def _rows(path: Path) -> int:

@@ -16,9 +16,11 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from safeguards.core.errors import AlreadyRunning, ConfigurationError
+from safeguards.core.canonical import canonical, digest_of
+from safeguards.core.errors import AlreadyRunning, ConfigurationError, EvidenceError
+from safeguards.core.files import write_whole
 from safeguards.core.names import encode
-from safeguards.retraining.files import canonical, digest_of, digest_of_text, files_below, sync, write_whole
+from safeguards.retraining.files import digests, files_below, sync
 
 __all__ = ["Job", "only_one"]
 
@@ -33,7 +35,7 @@ class Job:
 
     def __init__(self, folder: Path, *, key: Plain, told: Callable[[str], None] = lambda _: None) -> None:
         self.folder = folder
-        self._chain = digest_of_text(canonical(key))
+        self._chain = digest_of(dict(key))
         self._count = 0
         self._told = told
 
@@ -55,13 +57,13 @@ class Job:
         """
         self._count += 1
         place = self.folder / f"{self._count:02}-{name}"
-        wanted = digest_of_text(canonical({"after": self._chain, "step": name, "given": given or {}}))
+        wanted = digest_of({"after": self._chain, "step": name, "given": given or {}})
         sealed = _sealed(place, wanted)
         if sealed is None:
             self._told(name)
             self._forget_from(self._count)
             sealed = _worked(place, wanted, work)
-        self._chain = digest_of_text(canonical(sealed))
+        self._chain = digest_of(sealed)
         answer: Plain = sealed["answer"]
         return answer
 
@@ -78,7 +80,7 @@ def _worked(place: Path, wanted: str, work: Callable[[Path], Plain]) -> Plain:
     part = place.with_name(place.name + PART)
     part.mkdir(parents=True)
     answer = work(part)
-    sealed = {"given": wanted, "answer": answer, "files": _digests(part)}
+    sealed = {"given": wanted, "answer": answer, "files": digests(part)}
     for path in files_below(part):
         sync(path)
     write_whole(part / SEAL, canonical(sealed))
@@ -92,15 +94,14 @@ def _sealed(place: Path, wanted: str) -> Plain | None:
     """What a done step left; None when it is not done, was given something else, or its files are not those it left."""
     try:
         sealed: Plain = json.loads((place / SEAL).read_bytes())
-        whole = sealed["given"] == wanted and sealed["files"] == _digests(place) and "answer" in sealed
-    except (OSError, ValueError, KeyError, TypeError):
+        whole = sealed["given"] == wanted and sealed["files"] == _left(place) and "answer" in sealed
+    except (OSError, ValueError, KeyError, TypeError, EvidenceError):
         return None
     return sealed if whole else None
 
 
-def _digests(folder: Path) -> dict[str, str]:
-    files = (path for path in files_below(folder) if path != folder / SEAL)
-    return {path.relative_to(folder).as_posix(): digest_of(path) for path in files}
+def _left(place: Path) -> dict[str, str]:
+    return {name: digest for name, digest in digests(place).items() if name != SEAL}
 
 
 @contextmanager
