@@ -1,4 +1,4 @@
-"""The command line: `safeguards doctor`, `safeguards verdicts` and `safeguards init`."""
+"""The command line: `safeguards doctor`, `safeguards verdicts`, `safeguards review` and `safeguards init`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from safeguards._cli import doctor, init, verdicts
+from safeguards._cli import doctor, init, review, verdicts
 from safeguards.core.errors import SafeguardError
 from safeguards.tracking.store import DEFAULT_URI
 
@@ -58,6 +58,24 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("init", help=text, description=text)
     command.add_argument("directory", type=Path, metavar="DIR", help="made when missing; nothing in it is overwritten")
     command.set_defaults(run=lambda asked: init.run(directory=asked.directory, quiet=asked.quiet))
+
+    text = "Show the runs of a store against their safeguards, in a browser. Nothing is written."
+    command = commands.add_parser("review", help=text, description=text)
+    command.add_argument("--tracking-uri", default=default, help="MLflow's store (default: $MLFLOW_TRACKING_URI)")
+    command.add_argument("--host", default="127.0.0.1", help="where to listen (default: this machine alone)")
+    command.add_argument("--port", type=int, default=5080, help="0 takes any that is free (default: 5080)")
+    command.add_argument(
+        "--allow-host", action="append", default=[], metavar="NAME", help="a name under which browsers ask for it"
+    )
+    command.set_defaults(
+        run=lambda asked: review.run(
+            tracking_uri=asked.tracking_uri,
+            host=asked.host,
+            port=asked.port,
+            hosts=asked.allow_host,
+            quiet=asked.quiet,
+        )
+    )
 
     for command in commands.choices.values():
         command.epilog = EXIT_CODES

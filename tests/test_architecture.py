@@ -27,9 +27,9 @@ MAY_IMPORT = {
     "search": {"search", "core"},
     "tracking": {"tracking", "core"},
     "gate": {"gate", "core", "tracking"},
-    "card": {"card", "core", "tracking"},
+    "card": {"card", "core", "gate", "tracking"},
     "retraining": {"retraining", "core", "drift", "adversarial", "deepspeed", "gate", "tracking"},
-    "_cli": {"_cli", "core", "deepspeed", "tracking"},
+    "_cli": {"_cli", "card", "core", "deepspeed", "tracking"},
 }
 ONLY_ROOM_OF = {"mlflow": "tracking", "deepspeed": "deepspeed", "optuna": "search"}
 FOUNDATION = ("verdict", "limit", "errors")

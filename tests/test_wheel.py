@@ -107,10 +107,13 @@ def test_it_holds_the_library_the_cards_and_the_template(wheel: Path) -> None:
     names = {name for name in zipfile.ZipFile(wheel).namelist() if ".dist-info/" not in name}
     library = {str(path.relative_to(ROOT)) for path in (ROOT / "safeguards").rglob("*.py")}
     cards = {str(path.relative_to(ROOT)) for path in (ROOT / "safeguards").rglob("README.md")}
+    pages = {
+        str(path.relative_to(ROOT)) for path in (ROOT / "safeguards" / "card").glob("*/*.*") if path.suffix != ".pyc"
+    }
     template = {
         str(Path("safeguards/_template", path.relative_to(ROOT))) for n in TEMPLATE for path in files_of(ROOT / n)
     }
-    assert names == library | cards | template | {"safeguards/py.typed"}
+    assert names == library | cards | pages | template | {"safeguards/py.typed"}
 
 
 def test_init_outside_the_checkout_gives_what_the_checkout_has(command: Path, tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from safeguards.core.verdict import Outcome, Verdict
 
-__all__ = ["latest", "overall", "table"]
+__all__ = ["SEVERITY", "latest", "overall", "table"]
 
 WIDTH = 118
 WIDEST_CELL = 80

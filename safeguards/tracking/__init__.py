@@ -4,12 +4,33 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from safeguards.tracking.config import SaveConfig
+    from safeguards.tracking.listing import Listing, RunList
+    from safeguards.tracking.reading import Artifact, Experiment, Found, Point, RunReader, RunRow, RunStory
     from safeguards.tracking.study import StudyTracker
     from safeguards.tracking.tracker import MLflowTracker
 
-__all__ = ["MLflowTracker", "SaveConfig", "StudyTracker"]
+__all__ = [
+    "Artifact",
+    "Experiment",
+    "Found",
+    "Listing",
+    "MLflowTracker",
+    "Point",
+    "RunList",
+    "RunReader",
+    "RunRow",
+    "RunStory",
+    "SaveConfig",
+    "StudyTracker",
+]
 
-_HOMES = {"MLflowTracker": "tracker", "SaveConfig": "config", "StudyTracker": "study"}
+_HOMES = {
+    **dict.fromkeys(("Artifact", "Experiment", "Found", "Point", "RunReader", "RunRow", "RunStory"), "reading"),
+    **dict.fromkeys(("Listing", "RunList"), "listing"),
+    "MLflowTracker": "tracker",
+    "SaveConfig": "config",
+    "StudyTracker": "study",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 
-__all__ = ["LONGEST_PARAM", "LONGEST_TAG", "cut", "key", "text"]
+__all__ = ["LONGEST_KEY", "LONGEST_PARAM", "LONGEST_TAG", "cut", "key", "text"]
 
 LONGEST_KEY = 250
 LONGEST_PARAM = 6000

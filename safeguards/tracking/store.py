@@ -22,6 +22,7 @@ __all__ = [
     "alone",
     "artifact_folder",
     "check",
+    "database_file",
     "environment",
     "kind_of",
     "knock",
@@ -65,7 +66,7 @@ def resolve(uri: str | None) -> str:
     of an SQLite file is made absolute.
     """
     named = uri or os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
-    database = _database_file(named)
+    database = database_file(named)
     if database is None:
         return named
     _, mark, query = named.partition("?")
@@ -158,13 +159,13 @@ def environment(values: Mapping[str, str]) -> Iterator[None]:
 
 def artifact_folder(uri: str, experiment: str) -> str | None:
     """Beside an SQLite file; any other store has a place of its own."""
-    database = _database_file(uri)
+    database = database_file(uri)
     if database is None:
         return None
     return (database.parent / "mlruns" / key(experiment).replace("/", "_")).as_uri()
 
 
-def _database_file(uri: str) -> Path | None:
+def database_file(uri: str) -> Path | None:
     """The absolute file of an SQLite URI; None for a database in memory and for any other URI."""
     path = uri.partition(":///")[2].partition("?")[0]
     if kind_of(uri) != "sqlite" or path in ("", ":memory:"):
@@ -173,7 +174,7 @@ def _database_file(uri: str) -> Path | None:
 
 
 def _lock_file(uri: str) -> Path | None:
-    database = _database_file(uri)
+    database = database_file(uri)
     if database is not None:
         return database.with_name(f".{database.name}.lock")
     if kind_of(uri) not in PORTS:
@@ -183,7 +184,7 @@ def _lock_file(uri: str) -> Path | None:
 
 
 def _check_file(uri: str) -> None:
-    database = _database_file(uri)
+    database = database_file(uri)
     if database is None:
         return
     if not database.parent.is_dir():

@@ -12,13 +12,20 @@ from safeguards.tracking.outcomes import tags_of
 
 
 def verdict(
-    measure: str, outcome: str, *, epoch: int = 0, stage: str = "validate", loader: str | None = None
+    measure: str,
+    outcome: str,
+    *,
+    epoch: int = 0,
+    stage: str = "validate",
+    loader: str | None = None,
+    margin: float | None = None,
 ) -> Verdict:
     return Verdict(
         safeguard="fairness",
         measure=measure,
         outcome=Outcome(outcome),
         reason="",
+        margin=margin,
         moment=Moment(stage=stage, epoch=epoch, step=epoch, loader=loader),
     )
 
@@ -34,7 +41,9 @@ def test_one_tag_per_measure_and_one_over_all() -> None:
         "safeguards.outcome": "WARN",
         "safeguards.verdicts": "1 PASS, 1 WARN",
         "safeguards.fairness.gap": "PASS",
+        "safeguards.fairness.gap.margin": "none",
         "safeguards.fairness.ratio": "WARN",
+        "safeguards.fairness.ratio.margin": "none",
     }
 
 
@@ -53,3 +62,24 @@ def test_the_gravest_of_loaders_and_stages_decides(other: dict[str, str]) -> Non
 def test_silence_is_not_a_pass() -> None:
     assert tags()["safeguards.outcome"] == "NOT_EVALUATED"
     assert tags()["safeguards.verdicts"] == "none"
+
+
+def test_the_margin_is_the_least_of_the_outcome_that_is_told() -> None:
+    made = tags(
+        verdict("gap", "PASS", margin=0.001),
+        verdict("gap", "FAIL", margin=-0.2, loader="1"),
+        verdict("gap", "FAIL", margin=-0.3456789, loader="2"),
+        verdict("gap", "FAIL", margin=float("nan"), loader="3"),
+    )
+    assert (made["safeguards.fairness.gap"], made["safeguards.fairness.gap.margin"]) == ("FAIL", "-0.345679")
+
+
+def test_a_measure_that_is_called_as_a_margin_is_keeps_its_outcome() -> None:
+    made = tags(verdict("gap", "PASS", margin=0.1), verdict("gap.margin", "FAIL", margin=-0.1))
+    assert (made["safeguards.fairness.gap"], made["safeguards.fairness.gap.margin"]) == ("PASS", "FAIL")
+
+
+def test_a_name_that_fills_the_key_has_no_margin() -> None:
+    made = tags(verdict("m" * 300, "FAIL", margin=-0.1))
+    assert all(len(name) <= 250 for name in made)
+    assert [value for name, value in made.items() if "mmm" in name] == ["FAIL"]

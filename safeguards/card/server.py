@@ -1,0 +1,71 @@
+"""`safeguards review`: the page, served from this machine to this machine unless told otherwise."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from socketserver import ThreadingMixIn
+from typing import Any
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
+
+from safeguards.core.errors import ConfigurationError
+
+__all__ = ["review_server", "serve_review"]
+
+log = logging.getLogger(__name__)
+LOOPBACK = ("127.0.0.1", "::1", "localhost")
+SLOWEST_REQUEST_SECONDS = 20.0
+
+
+class _Server(ThreadingMixIn, WSGIServer):
+    daemon_threads = True
+
+
+class _Handler(WSGIRequestHandler):
+    timeout = SLOWEST_REQUEST_SECONDS
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Requests go to the log, in which addresses of pages hold nothing secret."""
+        log.debug("%s %s", self.client_address[0], format % args)
+
+
+def review_server(app: Callable[..., Any], *, host: str, port: int) -> WSGIServer:
+    """A server that listens and does not yet answer. Port 0 takes any that is free.
+
+    Raises `ConfigurationError` where nothing can listen there.
+    """
+    try:
+        server = _Server((host, port), _Handler)
+    except (OSError, OverflowError) as error:
+        cause = getattr(error, "strerror", None) or error
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {cause}; name another --host or --port") from error
+    server.set_app(app)
+    return server
+
+
+def serve_review(
+    tracking_uri: str | None,
+    *,
+    host: str,
+    port: int,
+    hosts: Sequence[str] = (),
+    say: Callable[[str], None] = print,
+) -> None:
+    """Serve until interrupted."""
+    from safeguards.card.app import review_app
+    from safeguards.tracking import RunReader
+
+    app = review_app(RunReader(tracking_uri), hosts=[*hosts, *_names(host)])
+    with review_server(app, host=host, port=port) as server:
+        say(f"review: http://{host}:{server.server_port}/ (Ctrl-C ends it)")
+        if host not in LOOPBACK:
+            say("anyone who can reach this address can read every run of the store; it asks for no password")
+        try:
+            server.serve_forever()
+        except KeyboardInterrupt:
+            say("ended")
+
+
+def _names(host: str) -> list[str]:
+    """An address of all interfaces is the name of none."""
+    return [] if host in ("", "0.0.0.0", "::") else [host]  # noqa: S104 - compared, not bound

@@ -1,0 +1,104 @@
+"""The review page in headless Chromium: no script out of the store runs, and the keyboard does what the page says."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from safeguards.card import review_app
+from safeguards.card.server import review_server
+from safeguards.tracking import RunReader
+from tests.card.conftest import Store
+from tests.helpers.browser import browser, opened
+from tests.helpers.markup import Parsed
+
+Open = Callable[..., Parsed]
+
+
+@contextmanager
+def served(store: Store, more: str) -> Iterator[str]:
+    """The pages on a port of their own; ``more`` is added to their script, which is the only one they may run."""
+    app: Any = review_app(RunReader(store.uri))
+
+    def with_more(environment: Any, start: Any) -> Any:
+        body = app(environment, start)
+        return [b"".join(body) + more.encode()] if environment["PATH_INFO"].endswith("review.js") else body
+
+    def start_plainly(environment: Any, start: Any) -> Any:
+        """The length of the script is another one now."""
+
+        def begin(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            return start(status, [one for one in headers if one[0] != "Content-Length"], *rest)
+
+        return with_more(environment, begin)
+
+    with review_server(start_plainly, host="127.0.0.1", port=0) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@browser
+def test_no_script_out_of_the_store_runs(store: Store, tmp_path: Path) -> None:
+    with served(store, "document.title += ' (own script ran)';") as place:
+        for number, address in enumerate((f"/experiments/{store.experiment}", f"/runs/{store.runs['hostile']}", "/")):
+            seen = opened(f"{place}{address}", tmp_path / str(number))
+            assert "pwned" not in seen.title
+            assert seen.title.endswith("(own script ran)")
+
+
+KEYS = """
+const press = (key) => document.activeElement.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+const told = [];
+const tell = () => told.push(document.activeElement.textContent.trim() || document.activeElement.name);
+document.querySelector("table.grid tbody th a").focus();
+for (const way of ["Down", "Up", "Up", "Right", "Down", "Left", "Left"]) { press(`Arrow${way}`); tell(); }
+document.title = told.join("|");
+"""
+
+
+@browser
+def test_arrow_keys_move_between_the_cells(store: Store, tmp_path: Path) -> None:
+    """From the first run down, up, to the head, right to the next head; below that there are no links; then left."""
+    with served(store, KEYS) as place:
+        seen = opened(f"{place}/experiments/{store.experiment}?sort=name&down=0&text=od", tmp_path)
+    assert seen.title == "nobody spoke|good|Run|Started (UTC)|Started (UTC)|Run|Run"
+
+
+LIVE = """
+const type = async () => {
+  document.querySelector("input[name=run]").checked = true;
+  const field = document.getElementById("text");
+  field.value = "bad";
+  field.dispatchEvent(new Event("input", { bubbles: true }));
+  await new Promise((resolve) => setTimeout(resolve, 3000));
+  document.title = `${document.getElementById("status").textContent.trim()}|${location.search}`;
+};
+type();
+"""
+
+
+@browser
+def test_the_filter_answers_while_one_types_and_says_so(store: Store, tmp_path: Path) -> None:
+    with served(store, LIVE) as place:
+        seen = opened(f"{place}/experiments/{store.experiment}", tmp_path)
+    told, _, query = seen.title.partition("|")
+    assert told == "1 of 5 runs"
+    assert "text=bad" in query
+    assert len(seen.of("th", scope="row")) == 1
+    assert seen.of("button", id="compare")[0].get("disabled") == ""
+
+
+@browser
+def test_a_report_cannot_read_these_pages(store: Store, tmp_path: Path) -> None:
+    """It runs, and it is in an origin of its own."""
+    with served(store, "") as place:
+        seen = opened(f"{place}/runs/{store.runs['silent']}/files/safeguards/report.html", tmp_path)
+    assert seen.title == "drawn null"

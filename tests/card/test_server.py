@@ -1,0 +1,83 @@
+"""The server itself, and the command that starts it."""
+
+from __future__ import annotations
+
+import threading
+import urllib.error
+import urllib.request
+from typing import Any
+
+import pytest
+
+from safeguards.card import server as module
+from safeguards.card.server import review_server, serve_review
+from safeguards.cli import main
+from safeguards.core.errors import ConfigurationError
+from tests.card.conftest import Store
+
+
+def answer(environment: Any, start: Any) -> list[bytes]:
+    start("200 OK", [("Content-Type", "text/plain")])
+    return [environment["REQUEST_METHOD"].encode()]
+
+
+def test_it_answers_on_loopback() -> None:
+    with review_server(answer, host="127.0.0.1", port=0) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
+        thread.start()
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/") as got:
+                assert got.read() == b"GET"
+            with pytest.raises(ConfigurationError, match=r"cannot listen on 127\.0\.0\.1:\d+: .*name another"):
+                review_server(answer, host="127.0.0.1", port=server.server_port)
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 99999), ("256.0.0.1", 0)])
+def test_an_address_that_is_none_is_said(host: str, port: int) -> None:
+    with pytest.raises(ConfigurationError, match="name another --host or --port"):
+        review_server(answer, host=host, port=port)
+
+
+def interrupted(self: Any) -> None:
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(("host", "warned"), [("127.0.0.1", False), ("0.0.0.0", True)])
+def test_it_says_where_it_is_and_who_can_read(
+    host: str, warned: bool, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module._Server, "serve_forever", interrupted)
+    said: list[str] = []
+    serve_review(store.uri, host=host, port=0, say=said.append)
+    assert said[0].startswith(f"review: http://{host}:")
+    assert any("asks for no password" in line for line in said) is warned
+    assert said[-1] == "ended"
+
+
+def test_an_address_of_all_interfaces_is_the_name_of_none(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    monkeypatch.setattr(module._Server, "serve_forever", interrupted)
+    monkeypatch.setattr(module._Server, "set_app", lambda self, app: made.append(app))
+    serve_review(store.uri, host="0.0.0.0", port=0, hosts=["review.example"], say=lambda _: None)
+    pages = made[0].test_client()
+    assert pages.get("/", headers={"Host": "0.0.0.0"}).status_code == 403
+    assert pages.get("/", headers={"Host": "review.example"}).status_code == 200
+
+
+def test_the_command(store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(module._Server, "serve_forever", interrupted)
+    assert main(["review", "--tracking-uri", store.uri, "--port", "0"]) == 0
+    assert "review: http://127.0.0.1:" in capsys.readouterr().out
+    assert main(["review", "--quiet", "--tracking-uri", store.uri, "--port", "0"]) == 0
+    assert capsys.readouterr().out == ""
+
+
+def test_a_store_that_is_not_there_ends_with_2(tmp_path: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["review", "--tracking-uri", f"sqlite:///{tmp_path}/none.db"]) == 2
+    told = capsys.readouterr().err
+    assert told.startswith("safeguards review: ")
+    assert "there is no file" in told
+    assert list(tmp_path.iterdir()) == []
