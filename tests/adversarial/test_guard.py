@@ -238,15 +238,19 @@ def test_a_verdict_is_plain(tmp_path: Path) -> None:
     assert json.loads(json.dumps(verdict.to_dict()))["details"]["attack"]["name"] == "pgd"
 
 
-CASES = [("pgd", 57), ("DeepFool", 57), ("apgd", 1)]
+CASES = [("pgd", 57, "PASS"), ("DeepFool", 57, "PASS"), ("apgd", 1, "PASS"), ("fgsm", 58, "INCONCLUSIVE")]
+OUT_OF_RANGE = 57
+"""A row that the second of two processes has, and only the last case."""
 
 
 def uneven(strategy: str) -> list[dict[str, Any]]:
     """On each process: what must not depend on their number, for each attack over that many rows."""
     net, x, y = trained()
+    x = x.clone()
+    x[OUT_OF_RANGE, 0] = 1.5
     settings: dict[str, Any] = {} if strategy == "auto" else {"devices": WORLD, "strategy": strategy}
     told = []
-    for attack, rows in CASES:
+    for attack, rows, _ in CASES:
         running = trainer(".", guard(threat=CLIPPED, attack=attack, batch_size=16), **settings)
         running.validate(Plain(net.train()), loader(x[:rows], y[:rows], 8), verbose=False)
         (verdict,) = verdicts(running)
@@ -258,7 +262,8 @@ def uneven(strategy: str) -> list[dict[str, Any]]:
 def test_the_number_of_processes_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     alone = uneven("auto")
-    assert [(found["outcome"], found["n"]) for found in alone] == [("PASS", rows) for _, rows in CASES]
+    assert [(found["outcome"], found["n"]) for found in alone] == [(outcome, rows) for _, rows, outcome in CASES]
+    assert "1 of 58 rows lie outside the clip range" in alone[-1]["reason"]
     for result in launch(f"{__file__}:uneven", world=2, timeout=90, strategy="ddp"):
         assert result.value == alone
 

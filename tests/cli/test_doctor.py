@@ -4,9 +4,10 @@ import socket
 from pathlib import Path
 
 import pytest
+import torch.distributed as dist
 from packaging.requirements import Requirement
 
-from safeguards._cli import doctor
+from safeguards._cli import doctor, handshake
 from safeguards._cli.doctor import Finding
 from safeguards.cli import main
 from safeguards.deepspeed import ops
@@ -58,6 +59,13 @@ def test_a_missing_compiler_is_a_problem(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_two_processes_talk() -> None:
     finding = doctor.processes()
     assert finding.healthy, finding.text
+
+
+def test_ones_that_do_not_add_up_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("init_process_group", "all_reduce", "destroy_process_group"):
+        monkeypatch.setattr(dist, name, lambda *_, **__: None)
+    with pytest.raises(SystemExit, match=r"two ones made 1\.0"):
+        handshake.main("0", "nowhere")
 
 
 def test_processes_that_cannot_meet_are_reported_with_their_last_words(

@@ -106,6 +106,10 @@ def test_reading_the_weights_between_epochs_changes_no_training(pair: list[dict[
         assert rank["read"]["seen"][0] != rank["read"]["seen"][1]
 
 
+def test_the_part_that_a_rank_holds_tells_weights_apart(pair: list[dict[str, Any]]) -> None:
+    assert [len(set(rank["read"]["digests"])) for rank in pair] == [2, 2]
+
+
 @pytest.mark.parametrize(
     ("file", "stage", "offload"),
     [
@@ -150,7 +154,8 @@ def test_one_line_of_each_file_turns_it_to_lightnings_own_strategy(file: Path, t
 
 
 def test_nothing_is_compiled(pair: list[dict[str, Any]], builds: Path) -> None:
-    assert [rank["shared_memory_op"] for rank in pair] == [False, False]
+    """The compiler is not even asked what it could compile: the table of that has one entry, which is given."""
+    assert [rank["compatible_ops"] for rank in pair] == [{"deepspeed_shm_comm": False}] * 2
     assert list(builds.iterdir()) == []
 
 

@@ -13,6 +13,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 import safeguards.deepspeed as room
+from safeguards.core.weights import weights_digest
 
 WORLD = int(os.environ.get("WORLD_SIZE", "1"))
 LIGHTNING = "pytorch_lightning"
@@ -87,17 +88,19 @@ def resume(strategy: str) -> dict[str, Any]:
 
 
 def read_in_the_middle(strategy: str) -> dict[str, Any]:
-    """Reads the whole weights after every epoch, as safeguards do."""
+    """Reads the whole weights after every epoch, as safeguards do, and what is left of them for their digest."""
 
     class Reader(import_module(LIGHTNING).Callback):
         seen: list[Any] = []  # noqa: RUF012
+        digests: list[str] = []  # noqa: RUF012
 
         def on_train_epoch_end(self, trainer: Any, pl_module: Any) -> None:
             self.seen.append(plain(room.full_state_dict(pl_module)))
+            self.digests.append(weights_digest(pl_module).hex())
 
     module = net()
     trainer(strategy, callbacks=[Reader()]).fit(module, loader())
-    return {"seen": Reader.seen, "losses": module.losses}
+    return {"seen": Reader.seen, "digests": Reader.digests, "losses": module.losses}
 
 
 def configured(file: str) -> dict[str, Any]:
@@ -120,14 +123,14 @@ def configured(file: str) -> dict[str, Any]:
 
 def everything(files: list[str]) -> dict[str, Any]:
     """One start of the processes for all cases; Lightning and DeepSpeed share the process group of the first."""
-    return {
+    found = {
         "trained": {name: train(name) for name in ("ddp", *CPU_NAMES)},
         "resumed": {name: resume(name) for name in CPU_NAMES[:3]},
         "configured": {Path(file).name: configured(file) for file in files},
         "read": read_in_the_middle("deepspeed_cpu_stage_3"),
         "loaded_mlflow": "mlflow" in sys.modules,
-        "shared_memory_op": import_module("deepspeed").ops.__compatible_ops__["deepspeed_shm_comm"],
     }
+    return {**found, "compatible_ops": dict(import_module("deepspeed").ops.__compatible_ops__)}
 
 
 def alone() -> dict[str, Any]:

@@ -142,9 +142,11 @@ def test_the_storage_of_the_environment_stays_out_of_the_trial(trained, tmp_path
     monkeypatch.setenv("PGPASSWORD", "hunter2")
     assert search(tmp_path, storage=None, trials=1) == 0
     assert (tmp_path / "x.db").is_file()
-    given = trained[0][0][0].environment
-    assert "PATH" in given
-    assert not {"SAFEGUARDS_SEARCH_STORAGE", "PGPASSWORD"} & set(given)
+    assert search(tmp_path, storage="journal:another.log", trials=1) == 0
+    for given in [job.environment for job, *_ in trained[0]]:
+        assert "PATH" in given
+        assert not {"SAFEGUARDS_SEARCH_STORAGE", "PGPASSWORD"} & set(given)
+    assert len(trained[0]) == 2
 
 
 RATE = {"type": "float", "low": 0.1, "high": 0.2}
