@@ -1,6 +1,8 @@
-"""Shared by every test: quiet libraries, one thread per process, and the rule for browser tests."""
+"""Shared by every test: quiet libraries, one thread per process, the same random states, a rule for browser tests."""
 
 import os
+import random
+import sys
 from collections.abc import Generator
 from pathlib import Path
 
@@ -13,6 +15,16 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--no-skip", metavar="MARKER", help="a skipped test with this marker counts as failed")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup() -> None:
+    """A test draws the same alone as in the suite, whose files are dealt out to processes as those become free."""
+    random.seed(0)
+    if numpy := sys.modules.get("numpy"):
+        numpy.random.seed(0)
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
 
 
 @pytest.hookimpl(wrapper=True)

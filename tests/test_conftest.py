@@ -1,4 +1,6 @@
-"""Continuous integration asks that no browser test is skipped; this shows that it would notice."""
+"""What the suite is run with holds on the processes that share it too: no browser test is skipped unseen, and a test
+draws the same wherever it runs.
+"""
 
 import os
 import shutil
@@ -9,7 +11,16 @@ from pathlib import Path
 import pytest
 
 TEST = """\
+import random
+
 import pytest
+
+DRAWN = set()
+
+@pytest.mark.parametrize("time", [1, 2])
+def test_draws(time):
+    DRAWN.add(random.random())
+    assert len(DRAWN) == 1
 
 @pytest.mark.browser
 def test_page():
@@ -21,7 +32,8 @@ def test_other():
 
 
 @pytest.mark.parametrize(
-    ("options", "code", "said"), [([], 0, "2 skipped"), (["--no-skip=browser"], 1, "1 failed, 1 skipped")]
+    ("options", "code", "said"),
+    [([], 0, "2 passed, 2 skipped in"), (["--no-skip=browser", "-n1"], 1, "1 failed, 2 passed, 1 skipped in")],
 )
 def test_a_skipped_browser_test_fails_under_no_skip(options: list[str], code: int, said: str, tmp_path: Path) -> None:
     shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)

@@ -70,7 +70,7 @@ def interpreters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, subproce
             env={"PYTHONPATH": str(ROOT), "PATH": "", "OMP_NUM_THREADS": "1"},
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=120,
         )
 
     with ThreadPoolExecutor(2) as pool:

@@ -61,6 +61,11 @@ class Server:
             start_new_session=True,
             text=True,
         )
+        self._ready = False
+
+    def wait_until_ready(self) -> None:
+        """Returns once its imports are behind it."""
+        self._ready = self._ready or self.ask(ready=True)
 
     def ask(self, **request: Any) -> Any:
         assert self._process.stdin is not None
@@ -76,9 +81,12 @@ def server(rank: int) -> Server:
 
 
 def forker(world: int) -> Callable[..., Process]:
-    """Starts rank ``rank`` of ``world`` as a fork: `fork`, once the servers that are missing import side by side."""
-    for rank in range(world):
-        server(rank)
+    """Starts rank ``rank`` of ``world`` as a fork: `fork`, once the servers of all are there, imported side by side.
+
+    A rank that is forked at once would wait for one whose server is not ready, and no longer than its group's timeout.
+    """
+    for one in [server(rank) for rank in range(world)]:
+        one.wait_until_ready()
     return fork
 
 

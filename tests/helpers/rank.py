@@ -71,6 +71,7 @@ def import_what_jobs_import() -> None:
 
 def serve() -> tuple[str, Path] | None:
     """In a forked process what `run_job` needs; None in the server itself, at its end."""
+    answer: Any
     for line in sys.stdin:
         request = json.loads(line)
         if "start" in request:
@@ -79,6 +80,8 @@ def serve() -> tuple[str, Path] | None:
                 return become(**request["start"])
             with contextlib.suppress(PermissionError, ProcessLookupError):
                 os.setpgid(answer, answer)
+        elif "ready" in request:
+            answer = True
         else:
             ended, status = os.waitpid(*request["look"])
             answer = os.waitstatus_to_exitcode(status) if ended else None

@@ -6,9 +6,11 @@ import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 
+from tests.helpers import forks
 from tests.helpers.forks import forker
 from tests.helpers.launch import launch, run
 
@@ -96,8 +98,15 @@ def test_output_and_exit_are_those_of_an_interpreter(fresh: bool) -> None:
     assert (result.returncode, result.stdout, result.stderr) == (1, "enough\nended\n", "enough\n")
 
 
+def test_no_rank_starts_before_the_servers_of_all_are_ready(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[int] = []
+    monkeypatch.setattr(forks, "server", lambda rank: Mock(wait_until_ready=lambda: waited.append(rank)))
+    forker(world=3)
+    assert waited == [0, 1, 2]
+
+
 def test_a_missing_partner_ends_the_barrier_and_the_outer_limit_ends_the_rest() -> None:
-    first, second = launch(f"{__file__}:one_stays_away", world=2, timeout=5, group_timeout=1, check=False)
+    first, second = launch(f"{__file__}:one_stays_away", world=2, timeout=10, group_timeout=1, check=False)
     assert not first.timed_out
     assert "imed out" in first.stderr
     assert second.timed_out

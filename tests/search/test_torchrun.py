@@ -31,11 +31,14 @@ def run(what, folder, *, prune=lambda *_: False, processes=2, seconds=100.0, env
     try:
         return job.run([json.dumps({"where": str(folder), **arguments})], folder, prune)
     finally:
-        assert not [pid for pid in every_process() if TRIAL in command_of(pid)]
+        assert not left_of(folder)
 
 
-def every_process():
-    return [int(folder.name) for folder in Path("/proc").glob("[0-9]*")]
+def left_of(folder):
+    """The processes of the trial that was told to work in this folder; others may have trials of their own."""
+    every = [int(place.name) for place in Path("/proc").glob("[0-9]*")]
+    told = json.dumps({"where": str(folder)})[:-1]
+    return [pid for pid in every if any(word.startswith(told) for word in command_of(pid))]
 
 
 def command_of(pid):
@@ -110,11 +113,12 @@ def test_when_the_search_is_killed_its_trial_ends_too(tmp_path):
         wait_until(lambda: all(file.exists() and file.read_text() for file in files))
         pids = [int(pid) for file in files for pid in file.read_text().split()]
         assert [lives(pid) for pid in pids] == [True] * 4
+        assert len(set(pids) & set(left_of(tmp_path))) == 2
     finally:
         search.kill()
         search.wait()
     wait_until(lambda: not any(map(lives, pids)))
-    wait_until(lambda: not [pid for pid in every_process() if TRIAL in command_of(pid)])
+    wait_until(lambda: not left_of(tmp_path))
 
 
 def wait_until(so, seconds=60.0):
