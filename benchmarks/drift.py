@@ -10,7 +10,8 @@ import pandas as pd
 
 from benchmarks.timing import Result, in_turns, seconds
 from safeguards import Measurement
-from safeguards.drift.findings import compare
+from safeguards.drift.findings import compare, compared
+from safeguards.drift.looks import Family
 from safeguards.drift.profile import profile
 from safeguards.drift.telling import measured
 
@@ -48,7 +49,8 @@ def measure() -> Result:
 
 def decide(reference: pd.DataFrame, current: pd.DataFrame) -> Measurement:
     sides = [profile(frame, sample=SAMPLE, seed=0) for frame in (reference, current)]
-    return measured(compare(*sides, alpha=ALPHA, min_effect=MIN_EFFECT), *sides)
+    family = Family(columns=compared(*sides), digest="", look=1, alpha=ALPHA)
+    return measured(compare(*sides, families=[family], min_effect=MIN_EFFECT), *sides)
 
 
 def evidently(reference: pd.DataFrame, current: pd.DataFrame) -> object:

@@ -7,12 +7,13 @@ that rejected. ``unseen_values`` and ``too_few_rows`` are told and count for not
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
+from safeguards.drift.looks import Family
 from safeguards.drift.measures import (
     Effect,
     Standing,
@@ -25,7 +26,7 @@ from safeguards.drift.measures import (
 )
 from safeguards.drift.profile import Column, Profile
 
-__all__ = ["MIN_ROWS", "Comparison", "Finding", "compare"]
+__all__ = ["MIN_ROWS", "Comparison", "Finding", "compare", "compared"]
 
 MIN_ROWS = 30  # below this Kolmogorov-Smirnov at 5 % sees only distances beyond a third: no evidence either way
 TEXT_DISTINCT = 0.5  # words of which more than half are distinct are texts or identifiers, not categories
@@ -68,22 +69,33 @@ def compare(
     reference: Profile,
     current: Profile,
     *,
-    alpha: float,
+    families: Iterable[Family],
     min_effect: float,
     columns: Sequence[str] | None = None,
 ) -> dict[str, Comparison]:
-    """Every column of either side (or those named in ``columns``), in the order of the reference."""
-    names = dict.fromkeys([*(columns or ()), *reference.columns, *current.columns])
+    """Every column of either side (or those named in ``columns``), in the order of the reference.
+
+    Each belongs to one of the ``families``, which are judged apart.
+    """
+    names = compared(reference, current, columns)
     absent = {name: gone for name in names if (gone := _absent(name, reference, current))}
     pairs = {name: _aligned(reference.columns[name], current.columns[name]) for name in names if name not in absent}
     findings = {name: [gone] for name, gone in absent.items()}
     findings |= {name: _look(*pair) for name, pair in pairs.items()}
     effects = {name: _effects(*pair) for name, pair in pairs.items() if not _breaks(findings[name])}
-    judged = judge(effects, alpha=alpha, min_effect=min_effect)
+    judged: dict[str, tuple[Standing, float]] = {}
+    for family in families:
+        together = {name: effects[name] for name in family.columns if name in effects}
+        judged |= judge(together, alpha=family.alpha, min_effect=min_effect)
     return {
         name: _comparison(findings[name], effects.get(name, ()), judged.get(name), pairs.get(name), min_effect)
         for name in names
     }
+
+
+def compared(reference: Profile, current: Profile, columns: Sequence[str] | None = None) -> list[str]:
+    """The names of the columns that `compare` compares."""
+    return list(dict.fromkeys([*(columns or ()), *reference.columns, *current.columns]))
 
 
 def _absent(name: str, reference: Profile, current: Profile) -> Finding | None:

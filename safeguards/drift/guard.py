@@ -19,8 +19,9 @@ from safeguards.core.rows import Sample
 from safeguards.core.safeguard import Safeguard, SafeguardOptions
 from safeguards.core.verdict import Measurement
 from safeguards.drift.features import PREDICTIONS, features, finite_rows, predictions
-from safeguards.drift.findings import MIN_ROWS, compare
+from safeguards.drift.findings import MIN_ROWS, compare, compared
 from safeguards.drift.frames import Source, check_source, module_frame, read_file
+from safeguards.drift.looks import Family, Looks
 from safeguards.drift.page import draw
 from safeguards.drift.profile import Profile, profile
 from safeguards.drift.sides import RowTable, Seen, joined, settled
@@ -42,9 +43,10 @@ class DriftReport(Safeguard):
     """Compares the rows that a model is judged on with a reference, column by column.
 
     Measure: ``drifted_share``, the share of the compared columns that drifted; 0 is none, 1 all. A column drifted when
-    a test rejects at ``alpha`` (Benjamini-Hochberg over the columns) and its distance is at least ``min_effect``, or
-    when it broke: it is missing, new, of another type, all gaps, or infinite where the reference is not. It is stable
-    when a distance of ``min_effect`` is excluded; between the two it is undecided and widens the interval.
+    a test rejects (Benjamini-Hochberg over the columns, at what the look may spend of ``alpha``) and its distance is at
+    least ``min_effect``, or when it broke: it is missing, new, of another type, all gaps, or infinite where the
+    reference is not. It is stable when a distance of ``min_effect`` is excluded; between the two it is undecided and
+    widens the interval. All looks of a fit together call a column drifted for nothing with probability ``alpha``.
 
     ``reference`` is "train", a pandas data frame, or the path of a Parquet or CSV file; ``current`` is "validation"
     (the rows of the running loader; in a test its rows), a frame or a path. "train" and "validation" are read from the
@@ -83,7 +85,9 @@ class DriftReport(Safeguard):
         check_shares(self, alpha=alpha, min_effect=min_effect)
         self.alpha, self.min_effect = alpha, min_effect
         self.needs_identity = self.judges_weights = fields is not None
+        self._asks_model = fields is not None and isinstance(reference, str)
         self._known: dict[int, tuple[Profile, str | None]] = {}
+        self._looks_at = Looks()
         self._pages: dict[Path, partial[str | None]] = {}
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -133,9 +137,19 @@ class DriftReport(Safeguard):
         now = settled(seen, scene.ranks)
         now, then = self._with_training_rows(now, scene, k)
         found = self._found(now, then, scene, k) if scene.ranks.rank == 0 else None
-        answer = scene.ranks.broadcast(found)
-        assert answer is not None  # noqa: S101 - rank 0 always has one
+        told = scene.ranks.broadcast(found)
+        assert told is not None  # noqa: S101 - rank 0 always has something to tell
+        answer, families = told
+        self._looks_at.note(_place(scene), families)
         return {"drifted_share": answer}
+
+    def memory(self) -> dict[str, Any]:
+        """Which data were looked at last, and since when."""
+        return self._looks_at.memory()
+
+    def remember(self, memory: Mapping[str, Any]) -> None:
+        """Go on with them."""
+        self._looks_at.remember(memory)
 
     def _with_training_rows(self, now: RowTable, scene: Scene, k: int) -> tuple[RowTable, RowTable | None]:
         """All ranks: the training rows to compare with, and why there are no predictions where there are none."""
@@ -162,22 +176,38 @@ class DriftReport(Safeguard):
         )
         return RowTable(names=now.names, values=values, refused=now.refused)
 
-    def _found(self, now: RowTable, then: RowTable | None, scene: Scene, k: int) -> Measurement:
+    def _found(
+        self, now: RowTable, then: RowTable | None, scene: Scene, k: int
+    ) -> tuple[Measurement, dict[str, Family]]:
         """Rank 0: what both sides look like, compared."""
         if now.faulty:
             fault = f"the outputs of {now.faulty} of {now.rows} rows are not finite"
-            return Measurement(value=float("nan"), n=now.rows, model_fault=fault)
+            return Measurement(value=float("nan"), n=now.rows, model_fault=fault), {}
         (reference, torn), (current, torn_now) = self._reference(then, scene, k), self._current(now, scene, k)
         named = self.columns if self._in_table(scene) else None
-        found = compare(reference, current, alpha=self.alpha, min_effect=self.min_effect, columns=named)
+        families = self._families((reference, current), named, scene)
+        found = compare(reference, current, families=families.values(), min_effect=self.min_effect, columns=named)
         rules: dict[str, Any] = {"alpha": self.alpha, "min_effect": self.min_effect, "seed": self.seed}
+        rules["spent"] = {name: family.plain() for name, family in families.items()}
         notes = [] if now.refused is None else [f"predictions are not compared: {now.refused}"]
         if self.report:
             rules["page"] = self._keep_for_page(reference, current, found, scene)
             notes += [] if scene.trainer.state.fn == "fit" else self._draw()
-        return measured(
-            found, reference, current, notes=notes, torn=[text for text in (torn, torn_now) if text], rules=rules
-        )
+        torn_files = [text for text in (torn, torn_now) if text]
+        return measured(found, reference, current, notes=notes, torn=torn_files, rules=rules), families
+
+    def _families(self, sides: tuple[Profile, Profile], named: Sequence[str] | None, scene: Scene) -> dict[str, Family]:
+        """Rank 0: inputs and predictions, each with half of alpha for all of its looks where both can be compared."""
+        names, part = compared(*sides, named), self.alpha / 2 if self._asks_model else self.alpha
+        sorts = {
+            "inputs": [name for name in names if name not in PREDICTIONS],
+            "predictions": [name for name in names if name in PREDICTIONS],
+        }
+        return {
+            sort: self._looks_at.family(sort, columns, sides, place=_place(scene), look=scene.look, alpha=part)
+            for sort, columns in sorts.items()
+            if columns
+        }
 
     def _reference(self, then: RowTable | None, scene: Scene, k: int) -> tuple[Profile, str | None]:
         if then is not None and not self._in_table(scene):
@@ -230,6 +260,10 @@ class DriftReport(Safeguard):
         """Draw the last judgement of each loader, on rank 0."""
         for problem in self._draw():
             warnings.warn(f"drift report: {problem}", stacklevel=2)
+
+
+def _place(scene: Scene) -> str:
+    return f"{scene.moment.stage}/{scene.loader.name or ''}"
 
 
 def _source(given: Any) -> Source:

@@ -10,10 +10,11 @@ import pytest
 
 from safeguards.core.limit import Limit, decide
 from safeguards.core.verdict import Measurement, Outcome
-from safeguards.drift.findings import Comparison, compare
+from safeguards.drift.findings import Comparison
 from safeguards.drift.measures import Standing
 from safeguards.drift.profile import Profile, profile
 from safeguards.drift.telling import measured
+from tests.drift.one_look import compare_once
 
 N = 5000
 Sides = tuple[pd.DataFrame, pd.DataFrame]
@@ -26,7 +27,7 @@ def numbers(seed: int, shift: float = 0.0) -> pd.DataFrame:
 
 def examined(sides: Sides) -> tuple[dict[str, Comparison], Measurement]:
     reference, current = (profile(side, sample=N) for side in sides)
-    found = compare(reference, current, alpha=0.05, min_effect=0.1)
+    found = compare_once(reference, current)
     return found, measured(found, reference, current)
 
 
@@ -149,5 +150,5 @@ def test_random_identifiers_are_no_drift_for_being_new() -> None:
 
 def test_two_sides_without_any_column() -> None:
     empty: Profile = profile(pd.DataFrame(index=range(100)), sample=50)
-    measurement = measured(compare(empty, empty, alpha=0.05, min_effect=0.1), empty, empty)
+    measurement = measured(compare_once(empty, empty), empty, empty)
     assert decide(measurement, Limit(at_most=0.2)).outcome is Outcome.INCONCLUSIVE

@@ -3,9 +3,10 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
-from safeguards.drift.findings import Comparison, compare
+from safeguards.drift.findings import Comparison
 from safeguards.drift.measures import Standing
 from safeguards.drift.profile import profile
+from tests.drift.one_look import compare_once
 
 RNG = np.random.default_rng(0)
 CODES = RNG.integers(1, 3, 4000)
@@ -14,7 +15,7 @@ CODES = RNG.integers(1, 3, 4000)
 def found(then: object, now: object, *, loose: bool = False, columns: list[str] | None = None) -> Comparison:
     reference = profile(pd.DataFrame({"x": then}), sample=5000, loose=loose)
     current = profile(pd.DataFrame({"x": now}), sample=5000)
-    return compare(reference, current, alpha=0.05, min_effect=0.1, columns=columns)["x"]
+    return compare_once(reference, current, columns=columns)["x"]
 
 
 def names(comparison: Comparison) -> set[str]:
@@ -67,7 +68,7 @@ def test_gaps_that_stay_under_the_smallest_effect_are_no_drift() -> None:
 
 def test_a_column_asked_for_that_nobody_has() -> None:
     frame = profile(pd.DataFrame({"x": RNG.normal(size=100)}), sample=100)
-    answer = compare(frame, frame, alpha=0.05, min_effect=0.1, columns=["y", "x"])
+    answer = compare_once(frame, frame, columns=["y", "x"])
     assert names(answer["y"]) == {"column_missing"}
     assert list(answer) == ["y", "x"]
 

@@ -15,9 +15,10 @@ import pandas as pd
 import pytest
 
 from safeguards.drift import page
-from safeguards.drift.findings import Comparison, compare
+from safeguards.drift.findings import Comparison
 from safeguards.drift.page import draw
 from safeguards.drift.profile import Profile, profile
+from tests.drift.one_look import compare_once
 
 HOSTILE = (
     "<script>document.title='pwned'</script>",
@@ -40,7 +41,7 @@ def frame(names: tuple[str, ...], seed: int) -> pd.DataFrame:
 
 def made(names: tuple[str, ...]) -> Made:
     reference, current = (profile(frame(names, seed), sample=400) for seed in (1, 0))  # the first name is unseen
-    return reference, current, compare(reference, current, alpha=0.05, min_effect=0.1)
+    return reference, current, compare_once(reference, current)
 
 
 def drawn(names: tuple[str, ...], folder: Path) -> Path:
@@ -182,7 +183,7 @@ def awkward(seed: int) -> pd.DataFrame:
 
 def test_columns_that_evidently_cannot_take_do_not_lose_the_rest(tmp_path: Path) -> None:
     reference, current = (profile(awkward(seed), sample=300) for seed in (0, 1))
-    found = compare(reference, current, alpha=0.05, min_effect=0.1)
+    found = compare_once(reference, current)
     assert draw(reference.sample, current.sample, found, tmp_path / "a.html", title="t") is None
     text = (tmp_path / "a.html").read_text()
     for name in ("plain", "infinite", "day", "lasts", "whole", "code", "text", "yes", "mixed", "constant"):
@@ -201,7 +202,7 @@ def test_the_worst_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(page, "_evidently", lambda *_: "")
     reference, current = (pd.DataFrame({"a": np.arange(4000.0), "b": np.arange(4000.0) + add}) for add in (0, 3000))
     sides = profile(reference, sample=4000), profile(current, sample=4000)
-    found: Mapping[str, Comparison] = compare(*sides, alpha=0.05, min_effect=0.1)
+    found: Mapping[str, Comparison] = compare_once(*sides)
     draw(reference, current, found, tmp_path / "a.html", title="t")
     text = (tmp_path / "a.html").read_text()
     assert text.index("<td>b</td>") < text.index("<td>a</td>")
