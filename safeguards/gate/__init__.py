@@ -3,10 +3,14 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from safeguards.gate.auditing import Finding, audit
+    from safeguards.gate.candidate import Candidate
+    from safeguards.gate.history import Entry, History
     from safeguards.gate.judging import Ruling, judge
     from safeguards.gate.loading import load_model
     from safeguards.gate.paired import Comparison, compare_means, compare_rates
     from safeguards.gate.policy import Policy, Waiver
+    from safeguards.gate.promotion import champion, promote, rollback
     from safeguards.gate.record import Record
     from safeguards.gate.sealing import seal
     from safeguards.gate.signing import Signer, Verifier
@@ -14,7 +18,11 @@ if TYPE_CHECKING:
     from safeguards.gate.stored import StoredModel
 
 __all__ = [
+    "Candidate",
     "Comparison",
+    "Entry",
+    "Finding",
+    "History",
     "Policy",
     "Record",
     "Ruling",
@@ -22,16 +30,24 @@ __all__ = [
     "StoredModel",
     "Verifier",
     "Waiver",
+    "audit",
+    "champion",
     "compare_means",
     "compare_rates",
     "judge",
     "load_model",
+    "promote",
+    "rollback",
     "seal",
     "store_model",
 ]
 
 _HOMES = {
+    "Candidate": "candidate",
     "Comparison": "paired",
+    "Entry": "history",
+    "Finding": "auditing",
+    "History": "history",
     "Policy": "policy",
     "Record": "record",
     "Ruling": "judging",
@@ -39,10 +55,14 @@ _HOMES = {
     "StoredModel": "stored",
     "Verifier": "signing",
     "Waiver": "policy",
+    "audit": "auditing",
+    "champion": "promotion",
     "compare_means": "paired",
     "compare_rates": "paired",
     "judge": "judging",
     "load_model": "loading",
+    "promote": "promotion",
+    "rollback": "promotion",
     "seal": "sealing",
     "store_model": "store",
 }

@@ -14,7 +14,9 @@ from safeguards.gate.paired import Comparison
 from safeguards.gate.policy import ChampionRule, PairedRule, Policy, Waiver
 from safeguards.gate.record import Record
 
-__all__ = ["Ruling", "judge"]
+__all__ = ["TRACKING", "Ruling", "judge"]
+
+TRACKING = "tracking"
 
 AHEAD = timedelta(minutes=10)
 """By which clocks of two hosts may differ."""
@@ -99,9 +101,9 @@ def _about_tracking(record: Record, policy: Policy, tracking: str | None) -> Rea
     if not policy.tracked:
         return
     if record.tracking_run is None:
-        yield "tracking", "the run is not in MLflow, and the policy asks for tracked runs"
+        yield TRACKING, "the run is not in MLflow, and the policy asks for tracked runs"
     elif tracking != "complete":
-        yield "tracking", f"MLflow does not have all of the run yet ({tracking or 'no word'}); run safeguards sync"
+        yield TRACKING, f"MLflow does not have all of the run yet ({tracking or 'no word'}); run safeguards sync"
 
 
 def _about_verdicts(record: Record, policy: Policy) -> Reasons:

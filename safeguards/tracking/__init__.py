@@ -6,6 +6,7 @@ if TYPE_CHECKING:
     from safeguards.tracking.config import SaveConfig
     from safeguards.tracking.listing import Listing, RunList
     from safeguards.tracking.reading import Artifact, Experiment, Found, Point, RunReader, RunRow, RunStory
+    from safeguards.tracking.registry import ModelRegistry
     from safeguards.tracking.study import StudyTracker
     from safeguards.tracking.tracker import MLflowTracker
 
@@ -15,6 +16,7 @@ __all__ = [
     "Found",
     "Listing",
     "MLflowTracker",
+    "ModelRegistry",
     "Point",
     "RunList",
     "RunReader",
@@ -28,6 +30,7 @@ _HOMES = {
     **dict.fromkeys(("Artifact", "Experiment", "Found", "Point", "RunReader", "RunRow", "RunStory"), "reading"),
     **dict.fromkeys(("Listing", "RunList"), "listing"),
     "MLflowTracker": "tracker",
+    "ModelRegistry": "registry",
     "SaveConfig": "config",
     "StudyTracker": "study",
 }

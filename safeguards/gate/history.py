@@ -1,0 +1,184 @@
+"""Who made which model champion, when, why, and in place of which: each entry holds the digest of the one before.
+
+An entry is written once and never again. One that was edited or left out breaks the chain; with a signing key each is
+signed too, and then nobody without the key can write a chain of his own.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import secrets
+import socket
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, fields
+from datetime import datetime, timedelta
+from typing import Any, Literal
+
+from safeguards.core.canonical import canonical, digest_of, parse, sha256
+from safeguards.core.errors import EvidenceError
+from safeguards.core.redact import known_secrets, redact
+from safeguards.gate.signing import Signer, Verifier
+
+__all__ = ["Entry", "History", "myself"]
+
+Action = Literal["promoted", "refused", "rolled back"]
+LONGEST_WHY = 1500
+LONGEST_WHO = 200
+LONGEST_NAME = 100
+MOST_EXPIRING = 10
+"""So that an entry fits where it is kept, whatever its texts hold."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Entry:
+    """``before`` and ``after`` are the champion's versions, the same where a challenger was refused.
+
+    ``version`` and ``record`` are of the model that it is about, ``policy`` is the digest of the policy that ruled.
+    ``expiring`` gives the end of each waiver that was used. ``nonce`` keeps the entries of two writers apart.
+    """
+
+    number: int
+    when: str
+    who: str
+    action: Action
+    why: str
+    before: int | None
+    after: int | None
+    version: int
+    record: str
+    policy: str
+    previous: str
+    expiring: tuple[tuple[str, str], ...] = ()
+    nonce: str = ""
+
+    @property
+    def digest(self) -> str:
+        """What the next entry holds as ``previous``."""
+        return digest_of(self.to_dict())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        return plain | {"expiring": [list(pair) for pair in self.expiring]}
+
+    def text(self, signer: Signer | None) -> str:
+        """The entry as it is written."""
+        signature = None if signer is None else signer.sign(self.digest).decode().strip()
+        return canonical({"entry": self.to_dict(), "signature": signature}).decode()
+
+
+@dataclass(frozen=True, kw_only=True)
+class History:
+    """The entries that are sound, and one sentence for each that is not."""
+
+    entries: tuple[Entry, ...]
+    problems: tuple[str, ...]
+
+    @classmethod
+    def of(cls, texts: Sequence[str], *, verifier: Verifier | None = None) -> History:
+        """Read a history as the registry holds it."""
+        entries: list[Entry] = []
+        problems: list[str] = []
+        previous = START
+        for number, text in enumerate(texts, 1):
+            try:
+                entry = _read(text, verifier)
+            except EvidenceError as error:
+                problems.append(f"entry {number}: {error}")
+                previous = sha256(text.encode("utf-8", "replace"))
+                continue
+            if entry.number != number or entry.previous != previous:
+                problems.append(f"entry {number} does not follow the one before it: one was edited or left out")
+            entries.append(entry)
+            previous = entry.digest
+        return cls(entries=tuple(entries), problems=tuple(problems))
+
+    @property
+    def champion(self) -> int | None:
+        """The version that is champion by the last entry."""
+        return self.entries[-1].after if self.entries else None
+
+    @property
+    def champions(self) -> list[int]:
+        """Every version that was ever champion, oldest first, each once."""
+        return list(dict.fromkeys(entry.after for entry in self.entries if entry.after is not None))
+
+    def about(self, record: str) -> list[Entry]:
+        """The entries on the model of this record."""
+        return [entry for entry in self.entries if entry.record == record]
+
+    def attempts(self, *, other_than: str, now: datetime, days: float) -> int:
+        """How many other records were ruled on in the ``days`` before ``now``."""
+        earliest = now - timedelta(days=days)
+        ruled = [entry for entry in self.entries if entry.action != "rolled back" and _after(entry.when, earliest)]
+        return len({entry.record for entry in ruled} - {other_than})
+
+    def next(self, **parts: Any) -> Entry:
+        """The entry that would follow."""
+        previous = self.entries[-1].digest if self.entries else START
+        told = {"why": _short(parts["why"], LONGEST_WHY), "who": _short(parts["who"], LONGEST_WHO)}
+        expiring = tuple((name[:LONGEST_NAME], end) for name, end in parts.get("expiring", ())[:MOST_EXPIRING])
+        return Entry(
+            **{**parts, **told, "expiring": expiring},
+            number=len(self.entries) + 1,
+            previous=previous,
+            nonce=secrets.token_hex(4),
+        )
+
+
+START = "0" * 64
+"""What the first entry follows."""
+
+
+def myself() -> str:
+    """Who runs this process, as far as the system tells: user and host."""
+    user = "unknown"
+    with suppress(Exception):  # a container's user may have no name
+        user = getpass.getuser()
+    return f"{user}@{socket.gethostname()}"
+
+
+def _short(text: str, longest: int) -> str:
+    """One line of what can be printed, without secrets."""
+    clean = redact(" ".join(text.split()), known_secrets(os.environ))
+    return "".join(letter if letter.isprintable() else "?" for letter in clean)[:longest]
+
+
+def _read(text: str, verifier: Verifier | None) -> Entry:
+    content = text.encode("utf-8", "replace")
+    held = parse(content, what="it")
+    try:
+        data = dict(held["entry"])
+        entry = Entry(**{**data, "expiring": tuple((str(a), str(b)) for a, b in data["expiring"])})
+        whole = canonical({"entry": entry.to_dict(), "signature": held["signature"]}) == content and set(held) == KEYS
+    except (KeyError, TypeError, ValueError):
+        raise EvidenceError("it is no entry of a history") from None
+    if not whole or not _is_plausible(entry):
+        raise EvidenceError("it is no entry of a history")
+    if verifier is not None:
+        signature = f"{held['signature'] or '{}'}\n".encode()
+        verifier.check_bytes(entry.digest, signature, what=f"the signature of entry {entry.number}")
+    return entry
+
+
+KEYS = {"entry", "signature"}
+
+
+def _is_plausible(entry: Entry) -> bool:
+    numbers = (entry.number, entry.version, *(one for one in (entry.before, entry.after) if one is not None))
+    texts = (entry.when, entry.who, entry.why, entry.record, entry.policy, entry.previous)
+    return (
+        all(type(number) is int and number > 0 for number in numbers)
+        and all(isinstance(one, str) for one in texts)
+        and entry.action in ("promoted", "refused", "rolled back")
+    )
+
+
+def _after(when: str, moment: datetime) -> bool:
+    """What has no moment counts as recent."""
+    try:
+        return datetime.fromisoformat(when) >= moment
+    except (ValueError, TypeError):
+        return True
