@@ -10,10 +10,13 @@ TORCH := 2.13.0
 export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: demo test check bench mutants lock
+.PHONY: demo loop test check bench mutants lock
 
 demo: $(VENV)/.ready
 	$(RUN) -m pipelines.demo --data $(DATA)
+
+loop: $(VENV)/.ready
+	$(RUN) -m pipelines.loop
 
 test: $(VENV)/.ready
 	$(RUN) -m pytest

@@ -19,7 +19,7 @@ from benchmarks.timing import Result
 from safeguards import Limit, Measurement, Moment, Outcome, Verdict
 from safeguards.core.intervals import clopper_pearson
 from safeguards.core.limit import decide
-from safeguards.drift import compare, measured, profile
+from safeguards.drift import compare_once, measured, profile
 from safeguards.gate import Policy, Record, judge
 from safeguards.retraining import Answers, compared, decision
 from safeguards.retraining.measures import accuracy, worst_group_accuracy
@@ -192,7 +192,7 @@ BLANK = Record(
 def alarm(draw: np.random.Generator, *, shift: float) -> bool:
     """Whether the drift decision calls for a retraining; one of six columns is off by ``shift`` standard deviations."""
     sides = [profile(table(draw, moved), sample=TABLE_ROWS) for moved in (0.0, shift)]
-    found = measured(compare(*sides, alpha=0.05, min_effect=0.1), *sides)
+    found = measured(compare_once(*sides, alpha=0.05, min_effect=0.1), *sides)
     made = decision(champion=True, same_data=False, forced=False, on_schedule=False, drift=found, limit=DRIFT_LIMIT)
     return made.drift is Outcome.FAIL
 

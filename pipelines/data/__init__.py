@@ -7,6 +7,7 @@ and gaps.
 from pipelines.data.adult import AdultCensus
 from pipelines.data.diabetes import DiabetesStudy
 from pipelines.data.digits import Digits
+from pipelines.data.scans import DigitScans
 from pipelines.data.tabular import TabularData
 
-__all__ = ["AdultCensus", "DiabetesStudy", "Digits", "TabularData"]
+__all__ = ["AdultCensus", "DiabetesStudy", "DigitScans", "Digits", "TabularData"]

@@ -22,7 +22,7 @@ from safeguards.gate.ties import ties_of
 
 __all__ = ["store_model"]
 
-LIGHTNINGS = ("_instantiator",)
+LIGHTNINGS = ("_class_path", "_instantiator")
 """What Lightning adds to a module's hyperparameters."""
 
 

@@ -5,6 +5,7 @@ Legend: N rows, C classes. Logits are (N, C), or (N,) for one logit with classes
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from dataclasses import fields as fields_of
@@ -16,6 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from safeguards.core.batch import read_labels, rows_of, select
+from safeguards.core.canonical import sha256
 from safeguards.core.errors import ConfigurationError, FieldError, NotApplicable
 from safeguards.core.identity import hash_ids, mix
 
@@ -58,6 +60,13 @@ class Answers:
         if self.target is None:
             raise NotApplicable("the rows have no labels, so nothing tells which answers are right")
         return np.asarray((self.predicted == self.target) & np.isfinite(self.confidence))
+
+    @property
+    def rows(self) -> str:
+        """SHA-256 over which rows these are, of which classes and in which groups, in their order."""
+        told = {"ids": self.ids.tolist(), "target": None if self.target is None else self.target.tolist()}
+        groups = {name: labels.tolist() for name, labels in self.groups.items()}
+        return sha256(json.dumps([told, groups], sort_keys=True).encode())
 
 
 def answers(module: nn.Module, batches: Iterable[Any], fields: BatchFields, *, attack: Attack | None = None) -> Answers:

@@ -86,7 +86,11 @@ class Notice:
         try:
             return answers.get(timeout=self.seconds)
         except queue.Empty:
-            return f"the web hook gave no answer within {self.seconds:g} seconds"
+            return self._silent
+
+    @property
+    def _silent(self) -> str:
+        return f"the web hook gave no answer within {self.seconds:g} seconds"
 
     def _posted(self, body: bytes, key: str) -> str | None:
         """An error's own text could repeat the address; its kind cannot."""
@@ -103,6 +107,8 @@ class Notice:
             return f"the web hook answered with status {error.code}"
         except (OSError, ValueError, http.client.HTTPException) as error:
             cause = getattr(error, "reason", error)
+            if isinstance(cause, TimeoutError):
+                return self._silent
             return f"the web hook cannot be reached ({getattr(cause, 'strerror', None) or type(cause).__name__})"
         return None
 

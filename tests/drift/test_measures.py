@@ -191,3 +191,10 @@ def test_order_sides_and_scale_do_not_matter(then: list[int], now: list[int]) ->
     as_words = category_effect(a.astype(str).astype(object), b.astype(str).astype(object))
     renamed = category_effect((a + 100).astype(str).astype(object), (b + 100).astype(str).astype(object))
     assert as_words.distance == pytest.approx(renamed.distance)
+
+
+def test_rows_that_alternate_hold_nothing_new() -> None:
+    """Every second row of such a table is all of one word: by rank alone half of the reference would lack the other."""
+    words = np.array(["a", "b"] * 250, dtype=object)
+    found = unseen_effect(words, words)
+    assert (found.distance, found.p) == (0.0, 1.0)

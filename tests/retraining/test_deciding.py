@@ -5,7 +5,7 @@ import pytest
 
 from safeguards import Limit, Measurement, Outcome
 from safeguards.core.errors import DataRefused
-from safeguards.drift import compare, profile
+from safeguards.drift import compare_once, profile
 from safeguards.retraining import broken, decision, refuse_broken
 
 LIMIT = Limit(at_most=0.1)
@@ -52,7 +52,7 @@ BEFORE = pd.DataFrame({"age": range(100), "city": ["Bern", "Rome"] * 50, "income
 
 def found(current: pd.DataFrame) -> list[str]:
     sides = [profile(frame, sample=1000) for frame in (BEFORE, current)]
-    return broken(compare(*sides, alpha=0.05, min_effect=0.1))
+    return broken(compare_once(*sides, alpha=0.05, min_effect=0.1))
 
 
 @pytest.mark.parametrize(
@@ -77,9 +77,9 @@ def test_a_world_that_changed_is_no_broken_feed() -> None:
 
 def test_broken_data_are_refused_in_one_line() -> None:
     sides = [profile(frame, sample=1000) for frame in (BEFORE, BEFORE[[]].assign(**{f"new {i}": 1 for i in range(9)}))]
-    comparisons = compare(*sides, alpha=0.05, min_effect=0.1)
+    comparisons = compare_once(*sides, alpha=0.05, min_effect=0.1)
     with pytest.raises(DataRefused, match="and 7 more columns") as caught:
         refuse_broken(comparisons)
     assert "\n" not in str(caught.value)
     same = [profile(BEFORE, sample=1000)] * 2
-    refuse_broken(compare(*same, alpha=0.05, min_effect=0.1))
+    refuse_broken(compare_once(*same, alpha=0.05, min_effect=0.1))

@@ -44,6 +44,15 @@ def test_the_model_that_comes_out_is_the_one_that_was_trained(tmp_path: Path) ->
     assert StoredModel.read(tmp_path / "model").example is not None
 
 
+def test_what_a_command_line_adds_to_the_hyperparameters_is_not_stored(tmp_path: Path) -> None:
+    from pytorch_lightning.core.mixins.hparams_mixin import _given_hyperparameters_context
+
+    added = {"_class_path": NET, "features": 4, "width": 8, "dropout": 0.0, "linked": 3}
+    with _given_hyperparameters_context(added, "pytorch_lightning.cli.instantiate_module"):
+        fitted(tmp_path)
+    assert StoredModel.read(tmp_path / "model").arguments == {"features": 4, "width": 8, "dropout": 0.0}
+
+
 def test_without_validation_rows_there_is_no_example(tmp_path: Path) -> None:
     from tests.helpers.toys import Net
 

@@ -1,0 +1,34 @@
+"""The test rows of a training run's data, and what a model answers on them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from copy import deepcopy
+from typing import Any
+
+from jsonargparse import ArgumentParser
+from pytorch_lightning import LightningDataModule
+from torch import nn
+
+from safeguards import BatchFields
+from safeguards.retraining import Answers, Attack, answers
+
+__all__ = ["asked_of"]
+
+
+def asked_of(
+    module: nn.Module, training: Mapping[str, Any], fields: BatchFields, attack: Attack | None = None
+) -> Answers:
+    """What the module answers on the test rows of the data that a training configuration describes."""
+    data = _data(training)
+    data.prepare_data()
+    data.setup("test")
+    return answers(module, data.test_dataloader(), fields, attack=attack)
+
+
+def _data(training: Mapping[str, Any]) -> LightningDataModule:
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_subclass_arguments(LightningDataModule, "data", required=True)
+    made = parser.instantiate(parser.parse_object({"data": deepcopy(training["data"])}))
+    found: LightningDataModule = made["data"]
+    return found

@@ -1,0 +1,175 @@
+"""Take in new data and, where that is called for, train a challenger and let the gate decide who is champion.
+
+    python -m pipelines.retrain --config conf/retrain.yaml
+    python -m pipelines.retrain --config conf/retrain.yaml --delivery deliveries/2026-48 --force true
+
+The same delivery with the same configuration is one job: called again after a crash or kill -9 it goes on, called again
+after its end it says how it ended. Exit codes: 0 the challenger is champion now; 3 the gate kept the champion, or the
+safeguards ended the training; 4 nothing called for a retraining; 5 another retraining of this model is at work; 6 the
+data are refused; 1 it broke; 2 the configuration is wrong.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NoReturn
+
+import yaml
+from jsonargparse import ArgumentParser
+from jsonargparse.typing import Path_fr
+
+from pipelines.rounds import Round
+from pipelines.train import read
+from pipelines.typos import one_line
+from safeguards import ConfigurationError, SafeguardError
+from safeguards.gate import Candidate, Policy
+from safeguards.retraining import AlreadyRunning, Attack, DataRefused, Job, Look, Notice, Shelf, only_one
+from safeguards.tracking import ModelRegistry
+
+__all__ = ["Settings", "command", "main", "parse", "retrain"]
+
+PROMOTED, BROKE, WRONG_CONFIGURATION, KEPT, NOTHING_TO_DO, ANOTHER_AT_WORK, DATA_REFUSED = range(7)
+PLACES = ("delivery", "directory", "notice")  # the same job elsewhere is the same job
+CODES: Mapping[str, int] = {"promoted": PROMOTED, "kept": KEPT, "nothing to do": NOTHING_TO_DO}
+
+
+@dataclass(kw_only=True)
+class Settings:
+    """The keys of conf/retrain.yaml, where each is explained."""
+
+    model: str
+    train: list[Path_fr]
+    delivery: str
+    files: dict[str, str]
+    frozen: dict[str, str]
+    inputs: str
+    target: str
+    row_id: str
+    policy: Path_fr
+    look: Look
+    groups: dict[str, str] = field(default_factory=dict)
+    attack: Attack | None = None
+    when: Literal["new data", "drift"] = "new data"
+    force: bool = False
+    objective: str = "val_loss"
+    seconds: float | None = None
+    code: list[str] = field(default_factory=lambda: ["pipelines"])
+    lock: str = "requirements.lock"
+    tracking_uri: str | None = None
+    directory: str = "safeguards_runs/retraining"
+    notice: Notice = field(default_factory=Notice)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Retrain as the command line says; the exit code."""
+    settings, told = parse(arguments)
+    return CODES[retrain(settings, told)["ended"]]
+
+
+def retrain(settings: Settings, told: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The steps of a retraining, in order; ``told`` are the settings as plain values, which make the job what it is."""
+    shelf = Shelf(root=Path(settings.directory), model=settings.model)
+    training = read([Path(file.absolute) for file in settings.train])
+    policy = Policy.read(settings.policy.absolute)
+    registry = ModelRegistry(settings.model, settings.tracking_uri)
+    with only_one(shelf.folder, "retraining"):
+        try:
+            delivery = shelf.take(Path(settings.delivery))
+            made_of = {name: value for name, value in told.items() if name not in PLACES}
+            key = {"delivery": delivery.manifest.fingerprint, "settings": made_of, "training": training}
+            job = Job(shelf.job(key), key=key, told=_say)
+            this = Round(
+                shelf=shelf,
+                registry=registry,
+                policy=policy,
+                delivery=delivery,
+                training=training,
+                files=settings.files,
+                frozen=settings.frozen,
+                fields={name: getattr(settings, name) for name in ("inputs", "target", "row_id", "groups")},
+                attack=settings.attack,
+                look_for=settings.look,
+                objective=settings.objective,
+                seconds=settings.seconds,
+                code=settings.code,
+                lock=settings.lock,
+            )
+            ended = _steps(this, job, settings)
+        except DataRefused as refused:
+            settings.notice.send({"model": settings.model, "ended": "data refused", "why": str(refused)}, key="refused")
+            raise
+        job.step("tell", lambda _: {"failures": settings.notice.send(ended, key=job.key)})
+    print(_conclusion(ended))
+    return ended
+
+
+def _steps(this: Round, job: Job, settings: Settings) -> Mapping[str, Any]:
+    met = job.step("meet", this.meet)
+    reigning = Candidate.read(job.place("meet")) if met["champion"] else None
+    on_schedule = settings.when == "new data"
+    seen = job.step("look", lambda at: this.look(at, reigning, forced=settings.force, on_schedule=on_schedule))
+    told = {"model": settings.model, "delivery": settings.delivery, "decision": seen["reason"], "job": str(job.folder)}
+    if not seen["retrain"]:
+        return {**told, "ended": "nothing to do", "reasons": []}
+    trained = job.step("train", this.train)
+    if trained["state"] != "complete":
+        return {**told, "ended": "kept", "reasons": [f"the safeguards ended the training: {trained['reason']}"]}
+    answers = job.step("compare", lambda at: this.compare(at, job.place("train"), reigning))
+    job.step("seal", lambda at: this.seal(at, job.place("train"), reigning, answers))
+    policy = {"policy": this.policy.digest}  # another policy rules anew
+    ruled = job.step("rule", lambda _: this.rule(job.place("seal"), why=seen["reason"]), given=policy)
+    return {**told, "ended": "promoted" if ruled["admitted"] else "kept", **ruled}
+
+
+def parse(arguments: Sequence[str] | None) -> tuple[Settings, Mapping[str, Any]]:
+    """The settings, and the same as plain values."""
+    parser = _Parser(prog="python -m pipelines.retrain", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--config", action="config", help="a YAML file such as conf/retrain.yaml")
+    parser.add_class_arguments(Settings)
+    given = parser.parse_args(arguments)
+    given.pop("config")
+    told = yaml.safe_load(parser.dump(given, skip_unset=False))
+    return Settings(**parser.instantiate(given).as_dict()), told
+
+
+class _Parser(ArgumentParser):
+    """Says what is wrong in one line."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        print(f"error: {one_line(message)}", file=sys.stderr)
+        raise SystemExit(WRONG_CONFIGURATION) from ex
+
+
+def _say(step: str) -> None:
+    print(f"retraining: {step}", flush=True)
+
+
+def _conclusion(ended: Mapping[str, Any]) -> str:
+    told = [f"{ended['model']}: {ended['ended']}; {ended['decision']}", *(f"  {why}" for why in ended["reasons"])]
+    return "\n".join([*told, f"  {ended['job']}"])
+
+
+def command() -> int:
+    """The command line as a whole: its exit code, with an error of one line where the fault is not in the code."""
+    try:
+        return main()
+    except SafeguardError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return next(code for kind, code in _FAILURES.items() if isinstance(error, kind))
+    except SystemExit as ended:  # a parser has told why
+        return int(ended.code or 0)
+
+
+_FAILURES: Mapping[type[SafeguardError], int] = {
+    AlreadyRunning: ANOTHER_AT_WORK,
+    DataRefused: DATA_REFUSED,
+    ConfigurationError: WRONG_CONFIGURATION,
+    SafeguardError: BROKE,
+}
+
+
+if __name__ == "__main__":
+    sys.exit(command())

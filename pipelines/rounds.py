@@ -1,0 +1,181 @@
+"""One retraining, step by step. Each step works in a folder of its own and answers with plain values."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pipelines.asking import asked_of
+from safeguards import BatchFields, SafeguardError
+from safeguards.gate import Candidate, Comparison, Policy, champion, load_model, promote, seal
+from safeguards.retraining import (
+    FROZEN,
+    WEBHOOK,
+    Attack,
+    Delivery,
+    Kept,
+    Look,
+    Shelf,
+    compared,
+    decision,
+    refuse_broken,
+)
+from safeguards.search import Torchrun, place
+from safeguards.tracking import ModelRegistry
+
+__all__ = ["Round"]
+
+CONFIG, COLUMNS, COMPARISONS, MODEL, RECORD = "config.yaml", "columns.yaml", "comparisons.yaml", "model", "record.json"
+DELIVERY = "delivery"
+TRACKER = "tracking: "
+REPORTER, KEEPER = "safeguards.search.TrialReporter", "safeguards.retraining.KeepModel"
+QUIET = {"enable_progress_bar": False, "enable_model_summary": False}
+Plain = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Round:
+    """What one retraining is given.
+
+    ``training`` is the configuration of the run, ``files`` and ``frozen`` say under which of its keys a file of the
+    delivery goes: to be trained on, and to be asked about its test rows when another delivery is trained on.
+    """
+
+    shelf: Shelf
+    registry: ModelRegistry
+    policy: Policy
+    delivery: Delivery
+    training: Plain
+    files: Mapping[str, str]
+    frozen: Mapping[str, str]
+    fields: Mapping[str, Any]
+    attack: Attack | None
+    look_for: Look
+    objective: str
+    seconds: float | None
+    code: Sequence[str]
+    lock: str
+
+    def meet(self, folder: Path) -> Plain:
+        """Fetch the champion of this moment; the whole round is about it and no other."""
+        found = champion(self.registry, folder)
+        return {"champion": None if found is None else found.record.digest}
+
+    def look(self, folder: Path, reigning: Candidate | None, *, forced: bool, on_schedule: bool) -> Plain:
+        """Hold schema and columns against the data that the champion learned from, and decide."""
+        made = decision(
+            champion=reigning is not None,
+            same_data=reigning is not None and reigning.record.data[DELIVERY] == self.delivery.manifest.fingerprint,
+            forced=forced,
+            on_schedule=on_schedule,
+            drift=None if reigning is None else self._drift(folder, reigning, forced=forced),
+            limit=self.look_for.limit,
+        )
+        return {
+            "retrain": made.retrain,
+            "reason": made.reason,
+            "drift": None if made.drift is None else str(made.drift),
+        }
+
+    def _drift(self, folder: Path, reigning: Candidate, *, forced: bool) -> Any:
+        columns, found = self.look_for.compare(self.shelf.delivery(reigning.record.data[DELIVERY]), self.delivery)
+        told = {name: one.plain() for name, one in columns.items()}
+        (folder / COLUMNS).write_text(yaml.safe_dump(told, sort_keys=False))
+        if not forced:
+            refuse_broken(columns)
+        return found
+
+    @property
+    def job(self) -> Plain:
+        """The training run on this delivery."""
+        return place(self.training, _paths(self.files, self.delivery))
+
+    def train(self, folder: Path) -> Plain:
+        """Train a challenger in processes of its own; what comes out lies in ``folder``."""
+        whole = deepcopy(dict(self.job))
+        own = {
+            REPORTER: {"objectives": [self.objective]},
+            KEEPER: {"folder": str(folder.resolve()), "fields": dict(self.fields)},
+        }
+        callbacks = [{"class_path": path, "init_args": arguments} for path, arguments in own.items()]
+        whole["trainer"] |= {
+            **QUIET,
+            "callbacks": [*(whole["trainer"]["callbacks"] or []), *callbacks],
+            "default_root_dir": str(folder.resolve()),
+        }
+        (folder / CONFIG).write_text(yaml.safe_dump(whole, sort_keys=False))
+        torchrun = Torchrun(
+            command=("-m", "pipelines.train", "fit"),
+            processes=_processes(whole["trainer"]["devices"]),
+            seconds=self.seconds,
+            environment={name: value for name, value in os.environ.items() if name != WEBHOOK},
+        )
+        ending = torchrun.run([f"--config={folder / CONFIG}"], folder, lambda step, value: False)
+        return {"state": ending.state, "reason": ending.reason, "values": dict(ending.values)}
+
+    def compare(self, folder: Path, trained: Path, reigning: Candidate | None) -> Plain:
+        """Ask both about the test rows of this delivery, each through data as it learned them."""
+        fields = BatchFields(**self.fields)
+        module = load_model(trained / MODEL, allowed=self.policy.classes)
+        challenger = asked_of(module, self.job, fields, self.attack)
+        if reigning is None:
+            return {"frozen": challenger.rows, "comparisons": []}
+        past = self.shelf.training(reigning.record.config)
+        old = load_model(reigning.stored, allowed=self.policy.classes)
+        theirs = asked_of(old, place(past, _paths(self.frozen, self.delivery)), fields, self.attack)
+        found = [one.to_dict() for one in compared(theirs, challenger)]
+        (folder / COMPARISONS).write_text(yaml.safe_dump(found, sort_keys=False))
+        return {"frozen": challenger.rows, "comparisons": found}
+
+    def seal(self, folder: Path, trained: Path, reigning: Candidate | None, answers: Plain) -> Plain:
+        """Put model and record together as the gate wants them."""
+        kept = Kept.read(trained)
+        shutil.copytree(kept.stored.folder, folder / MODEL)
+        self.shelf.remember(self.job)
+        seeds = {
+            "training": self.training.get("seed_everything"),
+            "attack": None if self.attack is None else self.attack.seed,
+        }
+        record = seal(
+            kept.run,
+            kept.stored,
+            model=self.registry.name,
+            config=self.job,
+            code=[Path(name) for name in self.code],
+            lock=self.lock,
+            data={DELIVERY: self.delivery.manifest.fingerprint, FROZEN: answers["frozen"]},
+            seeds={name: seed for name, seed in seeds.items() if isinstance(seed, int) and not isinstance(seed, bool)},
+            tracking_run=kept.tracking_run,
+            champion=None if reigning is None else reigning.record,
+            comparisons=[Comparison.from_dict(one) for one in answers["comparisons"]],
+            previous=self.registry.newest_record(),
+        )
+        record.write(folder / RECORD)
+        return {"record": record.digest}
+
+    def rule(self, sealed: Path, why: str) -> Plain:
+        """Let the gate decide; what it did already it does not do twice."""
+        ruling = promote(sealed, policy=self.policy, registry=self.registry, why=why)
+        if ruling.reasons and all(one.startswith(TRACKER) for one in ruling.reasons):
+            raise SafeguardError(f"the gate waits: {'; '.join(ruling.reasons)}; then call this again")
+        return {
+            "admitted": ruling.admitted,
+            "reasons": list(ruling.reasons),
+            "waived": list(ruling.waived),
+            "version": ruling.version,
+        }
+
+
+def _paths(files: Mapping[str, str], delivery: Delivery) -> dict[str, str]:
+    return {key: str(delivery.folder.resolve() / name) for key, name in files.items()}
+
+
+def _processes(devices: Any) -> int:
+    return len(devices) if isinstance(devices, list) else int(devices)

@@ -1,0 +1,95 @@
+"""Where the retrainings of a model keep what they took in and what they made, each by its digest.
+
+<root>/<model>/data/<fingerprint>/     a delivery, copied and checked, shared by all jobs
+<root>/<model>/trainings/<digest>.json the configuration of a training, as its record names it
+<root>/<model>/jobs/<key>/             the steps of one job
+<root>/<model>/audits.jsonl            what the live audits said
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safeguards.core.canonical import canonical, digest_of, parse
+from safeguards.core.errors import DataRefused, EvidenceError
+from safeguards.core.files import read_whole, write_whole
+from safeguards.core.names import encode
+from safeguards.retraining.files import sync
+from safeguards.retraining.intake import Delivery, Manifest, take, taken
+
+__all__ = ["Shelf"]
+
+KEY_DIGITS = 16
+LARGEST_TRAINING = 1 << 22
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shelf:
+    """The folder of one model below ``root``."""
+
+    root: Path
+    model: str
+
+    @property
+    def folder(self) -> Path:
+        """Of this model, whatever its name is made of."""
+        return self.root / encode(self.model)
+
+    @property
+    def audits(self) -> Path:
+        """The file of the live audits."""
+        return self.folder / "audits.jsonl"
+
+    def job(self, key: Any) -> Path:
+        """The folder of the job with this key, plain values."""
+        return self.folder / "jobs" / digest_of(key)[:KEY_DIGITS]
+
+    def remember(self, training: Mapping[str, Any]) -> str:
+        """Keep the configuration of a training, plain values; its digest, by which a record names it."""
+        digest = digest_of(dict(training))
+        place = self._training(digest)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(place, canonical(dict(training)))
+        return digest
+
+    def training(self, digest: str) -> dict[str, Any]:
+        """The configuration with this digest. Raises `EvidenceError` when it is not here, or not what it was."""
+        place = self._training(digest)
+        found: dict[str, Any] = parse(read_whole(place, at_most=LARGEST_TRAINING), what=str(place))
+        if digest_of(found) != digest:
+            raise EvidenceError(f"{place} was changed: its bytes do not give its digest")
+        return found
+
+    def _training(self, digest: str) -> Path:
+        return self.folder / "trainings" / f"{Path(digest).name}.json"
+
+    def take(self, source: Path) -> Delivery:
+        """Copy and check a delivery, or find the copy that was made before; one rename makes it count.
+
+        Raises `DataRefused`.
+        """
+        place = self._place(Manifest.read(source).fingerprint)
+        if not place.is_dir():
+            part = place.with_name(f"{place.name}.part")
+            shutil.rmtree(part, ignore_errors=True)
+            take(source, part)
+            part.rename(place)
+            sync(place.parent)
+        return taken(place)
+
+    def delivery(self, fingerprint: str) -> Delivery:
+        """A delivery that was taken before. Raises `DataRefused` when it is not here, or not what it was."""
+        place = self._place(fingerprint)
+        if not place.is_dir():
+            raise DataRefused(f"{place}: the data of the champion are not here; bring them, or name their folder")
+        found = taken(place)
+        if found.manifest.fingerprint != fingerprint:
+            raise DataRefused(f"{place}: has changed since it was taken")
+        return found
+
+    def _place(self, fingerprint: str) -> Path:
+        return self.folder / "data" / Path(fingerprint).name

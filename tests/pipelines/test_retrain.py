@@ -1,0 +1,174 @@
+"""A retraining as its command runs it: killed at every step, called again, refused, one at a time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+from pipelines import deliver, retrain
+from pipelines.data.scans import PIXELS
+from safeguards.gate import Record
+from safeguards.retraining import only_one
+from safeguards.tracking import ModelRegistry
+
+CONF = Path(__file__).parents[2] / "conf"
+STEPS = ("meet", "look", "train", "compare", "seal", "rule", "tell")
+LENIENT = {
+    "class_path": "safeguards.FairnessCheck",
+    "init_args": {
+        "fields": {"inputs": "inputs", "target": "target", "row_id": "row_id", "groups": {"stroke": "stroke"}},
+        "limits": {"worst_group_accuracy": {"at_least": 0.0}},
+    },
+}
+SHORT = {"max_epochs": 1, "check_val_every_n_epoch": 1, "logger": False, "callbacks": [LENIENT]}
+POLICY = {
+    "required": ["fairness/worst_group_accuracy"],
+    "paired": {"accuracy": {"better": "higher", "minimum_effect": 0.95}},
+    "tracked": False,
+    "classes": ["pipelines.models.*"],
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with two deliveries, a short training and a store; what it holds grows from test to test."""
+    folder = tmp_path_factory.mktemp("retrain")
+    for number, name in enumerate(("first", "same again")):
+        delivered(folder / name, seed=number)
+    (folder / "short.yaml").write_text(yaml.safe_dump({"trainer": SHORT}))
+    (folder / "policy.yaml").write_text(yaml.safe_dump(POLICY))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("PYTHONPATH", str(CONF.parent))
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'store.db'}")
+        yield folder
+
+
+def delivered(folder: Path, seed: int) -> None:
+    """600 images of noise with a bright line that tells the class."""
+    folder.mkdir()
+    draw = np.random.default_rng(seed)
+    digit = draw.integers(8, size=600)
+    images = draw.uniform(0, 0.3, size=(600, 8, 8))
+    images[np.arange(600), digit] = 1.0
+    frame = pd.DataFrame(images.reshape(600, -1), columns=PIXELS)
+    stroke = np.where(draw.integers(2, size=600) == 1, "thin", "thick")
+    frame.assign(row=range(600), digit=digit, stroke=stroke).to_parquet(folder / "scans.parquet")
+    assert deliver.main([str(folder)]) == 0
+
+
+def asked(place: Path, delivery: str, *more: str) -> list[str]:
+    return [
+        f"--config={CONF / 'retrain.yaml'}",
+        f"--train=[{CONF / 'scans' / 'train.yaml'}, {place / 'short.yaml'}]",
+        f"--policy={place / 'policy.yaml'}",
+        f"--delivery={place / delivery}",
+        f"--directory={place / 'shelf'}",
+        f"--code=[{CONF.parent / 'pipelines'}]",
+        f"--lock={CONF.parent / 'requirements.lock'}",
+        *more,
+    ]
+
+
+def run(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> int:
+    monkeypatch.setattr(sys, "argv", ["retrain", *arguments])
+    return retrain.command()
+
+
+def killed_before(step: str, work: Callable[[], object]) -> int:
+    """A child that is killed when a step has done its work and is about to count as done."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+    def watch(event: str, arguments: tuple[object, ...]) -> None:
+        if event == "os.rename" and str(arguments[1]).endswith(f"-{step}"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(watch)
+    try:
+        work()
+    finally:
+        os._exit(0)
+
+
+def test_killed_at_every_step_it_ends_as_if_nothing_had_happened(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments = asked(place, "first")
+    for step in STEPS:
+        assert killed_before(step, lambda: run(monkeypatch, arguments)) == -signal.SIGKILL, step
+    assert run(monkeypatch, arguments) == 0
+    told = capsys.readouterr().out
+    assert "scans: promoted; there is no champion yet" in told
+    assert "retraining: train" not in told
+    registry = ModelRegistry("scans")
+    assert (registry.champion(), [one.number for one in registry.versions()], len(registry.history())) == (1, [1], 1)
+    (job,) = place.glob("shelf/scans/jobs/*")
+    assert sorted(path.name[3:] for path in job.iterdir()) == sorted(STEPS)
+
+
+def test_called_again_it_says_how_it_ended_and_does_nothing(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, asked(place, "first")) == 0
+    assert "retraining:" not in capsys.readouterr().out
+
+
+def test_new_data_without_drift_call_for_nothing_when_only_drift_does(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, asked(place, "same again", "--when=drift", "--look.limit.at_most=0.5")) == 4
+    assert "nothing to do; drift" in capsys.readouterr().out
+
+
+def test_a_challenger_that_gains_too_little_is_compared_row_by_row_and_kept_out(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, asked(place, "same again")) == 3
+    assert "paired/accuracy: " in capsys.readouterr().out
+    records = {
+        Record.read(path).digest: Record.read(path) for path in place.glob("shelf/scans/jobs/*/*-seal/record.json")
+    }
+    challenger = next(one for one in records.values() if one.champion)
+    assert challenger.champion in records
+    assert [one.measure for one in challenger.comparisons][:2] == ["accuracy", "robust_accuracy"]
+    assert ModelRegistry("scans").champion() == 1
+
+
+def test_two_at_once(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    with only_one(place / "shelf" / "scans", "retraining"):
+        assert run(monkeypatch, asked(place, "first")) == 5
+    assert "another retraining" in capsys.readouterr().err
+
+
+def test_half_a_file_is_refused_and_somebody_is_told(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    delivered(place / "half", seed=9)
+    whole = (place / "half" / "scans.parquet").read_bytes()
+    (place / "half" / "scans.parquet").write_bytes(whole[:-100])
+    command = f'--notice.command=[{sys.executable}, -c, \'open("told", "w").write(input())\']'
+    assert run(monkeypatch, asked(place, "half", command)) == 6
+    assert "half-written" in capsys.readouterr().err
+    assert '"ended": "data refused"' in (place / "told").read_text()
+
+
+SLIPS = [("--whem=drift", "there is no key 'whem'"), ("--when=never", 'key "when"'), ("--look.sample=2", "sample")]
+
+
+@pytest.mark.parametrize(("wrong", "said"), SLIPS)
+def test_a_slip_of_the_pen_is_one_line(
+    place: Path, wrong: str, said: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, asked(place, "first", wrong)) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert said in line

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from safeguards.core.errors import DataRefused, EvidenceError
+from safeguards.retraining import Shelf, deliver
+
+TRAINING = {"model": {"class_path": "a.B"}, "trainer": {"max_epochs": 3}}
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Path:
+    folder = tmp_path / "incoming"
+    folder.mkdir()
+    pd.DataFrame({"age": range(50)}).to_parquet(folder / "a.parquet")
+    deliver(folder)
+    return folder
+
+
+def test_a_delivery_is_taken_once_and_found_by_its_fingerprint(tmp_path: Path, source: Path) -> None:
+    shelf = Shelf(root=tmp_path / "root", model="risk/north")
+    first = shelf.take(source)
+    made = first.paths[0].stat().st_ino
+    assert shelf.take(source) == shelf.delivery(first.manifest.fingerprint) == first
+    assert first.paths[0].stat().st_ino == made
+    assert first.folder.is_relative_to(tmp_path / "root" / "risk_2f_north" / "data")
+
+
+def test_a_copy_that_was_changed_is_not_trusted(tmp_path: Path, source: Path) -> None:
+    shelf = Shelf(root=tmp_path, model="risk")
+    first = shelf.take(source)
+    first.paths[0].write_bytes(b"another")
+    with pytest.raises(DataRefused, match="has changed since it was taken"):
+        shelf.take(source)
+    with pytest.raises(DataRefused, match="has changed since it was taken"):
+        shelf.delivery(first.manifest.fingerprint)
+
+
+def test_a_whole_other_delivery_under_a_fingerprint_is_not_trusted(tmp_path: Path, source: Path) -> None:
+    shelf = Shelf(root=tmp_path, model="risk")
+    first = shelf.take(source)
+    pd.DataFrame({"age": range(60)}).to_parquet(first.paths[0])
+    deliver(first.folder)
+    with pytest.raises(DataRefused, match="has changed since it was taken"):
+        shelf.delivery(first.manifest.fingerprint)
+
+
+def test_data_that_are_gone_are_told(tmp_path: Path) -> None:
+    with pytest.raises(DataRefused, match="the data of the champion are not here"):
+        Shelf(root=tmp_path, model="risk").delivery("0" * 64)
+    with pytest.raises(DataRefused, match="are not here"):
+        Shelf(root=tmp_path, model="risk").delivery("../../etc")
+
+
+def killed_at(number: int, shelf: Shelf, source: Path) -> int:
+    """How a child ends that takes the delivery, killed as it touches the file system for the ``number``-th time."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    seen = 0
+
+    def count(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal seen
+        if event in {"open", "os.mkdir", "os.rename"} and str(arguments[0]).startswith(str(shelf.root)):
+            seen += 1
+            if seen == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
+    shelf.take(source)
+    os._exit(0)
+
+
+def test_killed_at_any_point_a_delivery_is_whole_or_not_there(tmp_path: Path, source: Path) -> None:
+    number, ended = 0, -signal.SIGKILL
+    while ended == -signal.SIGKILL:
+        number += 1
+        shelf = Shelf(root=tmp_path / str(number), model="risk")
+        ended = killed_at(number, shelf, source)
+        found = shelf.take(source)
+        assert [path.name for path in found.folder.parent.iterdir()] == [found.manifest.fingerprint]
+    assert (ended, number > 8) == (0, True)
+
+
+def test_a_training_is_remembered_by_its_digest(tmp_path: Path) -> None:
+    shelf = Shelf(root=tmp_path, model="risk")
+    digest = shelf.remember(TRAINING)
+    assert shelf.remember(TRAINING) == digest
+    assert shelf.training(digest) == TRAINING
+    (file,) = tmp_path.glob("risk/trainings/*.json")
+    file.write_text(file.read_text().replace("3", "4"))
+    with pytest.raises(EvidenceError, match="do not give its digest"):
+        shelf.training(digest)
+    with pytest.raises(EvidenceError, match="cannot read"):
+        shelf.training("0" * 64)
+
+
+def test_a_job_is_told_by_its_key(tmp_path: Path) -> None:
+    shelf = Shelf(root=tmp_path, model="risk")
+    assert shelf.job({"a": 1, "b": 2}) == shelf.job({"b": 2, "a": 1}) != shelf.job({"a": 1, "b": 3})
