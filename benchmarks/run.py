@@ -22,7 +22,7 @@ from pathlib import Path
 
 from benchmarks.timing import Result
 
-BENCHMARKS = ("fit", "fairness", "attack", "drift", "year", "review")
+BENCHMARKS = ("fit", "fairness", "attack", "drift", "year", "review", "tracking")
 PACKAGES = (
     "torch", "pytorch-lightning", "fairlearn", "adversarial-robustness-toolbox", "evidently", "torchattacks", "foolbox",
     "numpy", "pandas", "scipy",

@@ -1,4 +1,4 @@
-"""The command line: `safeguards doctor`, `safeguards verdicts`, `safeguards review` and `safeguards init`."""
+"""The command line: `safeguards doctor`, `verdicts`, `review`, `sync` and `init`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from safeguards._cli import doctor, init, review, verdicts
+from safeguards._cli import doctor, init, review, sync, verdicts
 from safeguards.core.errors import SafeguardError
 from safeguards.tracking.store import DEFAULT_URI
 
@@ -17,8 +17,9 @@ __all__ = ["main"]
 
 EXIT_CODES = """\
 exit codes:
-  0  all is well: every check is healthy, every verdict lets the model through, the files are copied
-  1  it is not: a check found a problem, or a verdict is missing, damaged or does not let the model through
+  0  all is well: every check is healthy, every verdict lets the model through, all is sent, the files are copied
+  1  it is not: a check found a problem, a verdict is missing, damaged or does not let the model through, or
+     something is not sent
   2  the command could not do its work; one line on standard error says why and what to do
 """
 
@@ -53,6 +54,14 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("verdicts", help=text, description=text)
     command.add_argument("file", nargs="?", type=Path, metavar="FILE", help="a verdicts.jsonl (default: the newest)")
     command.set_defaults(run=lambda asked: verdicts.run(file=asked.file, quiet=asked.quiet))
+
+    text = "Send what jobs below DIR could not send to their tracking store; again, or beside another, it does no harm."
+    command = commands.add_parser("sync", help=text, description=text)
+    command.add_argument("directory", nargs="?", type=Path, default=Path(), metavar="DIR", help="default: here")
+    command.add_argument("--tracking-uri", help="of a store whose address holds a password, which no spool keeps")
+    command.set_defaults(
+        run=lambda asked: sync.run(directory=asked.directory, tracking_uri=asked.tracking_uri, quiet=asked.quiet)
+    )
 
     text = "Copy the reference application into DIR: pipelines/, conf/, the Dockerfile and the lock it builds from."
     command = commands.add_parser("init", help=text, description=text)

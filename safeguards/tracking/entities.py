@@ -1,4 +1,4 @@
-"""What Lightning logs, as MLflow's points, parameters and tags: names it takes, numbers it holds, no secrets."""
+"""What Lightning logs, as points, parameters and tags for MLflow: names it takes, numbers it holds, no secrets."""
 
 from __future__ import annotations
 
@@ -9,62 +9,70 @@ import time
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from dataclasses import is_dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, NamedTuple
 
 from safeguards.core.redact import known_secrets, redact, redact_tree
 from safeguards.tracking.names import LONGEST_PARAM, LONGEST_TAG, cut, key, text
 from safeguards.tracking.store import said
 
-if TYPE_CHECKING:
-    from mlflow.entities import Metric, Param, RunTag
-
-__all__ = ["own_tags", "parameters", "points", "run_tags"]
+__all__ = ["Parameter", "Point", "Tag", "own_tags", "parameters", "points", "run_tags"]
 
 log = logging.getLogger(__name__)
 
 
-def points(metrics: Mapping[str, Any], step: int | None) -> list[Metric | RunTag]:
-    """One point per metric, now. MLflow would store infinity as 1.797e308: a tag tells it instead, and no point."""
-    from mlflow.entities import Metric, RunTag
+class Point(NamedTuple):
+    """A number of a metric; ``timestamp`` in milliseconds, ``step`` None where nobody counted."""
 
+    key: str
+    value: float
+    timestamp: int
+    step: int | None
+
+
+class Parameter(NamedTuple):
+    key: str
+    value: str
+
+
+class Tag(NamedTuple):
+    key: str
+    value: str
+
+
+def points(metrics: Mapping[str, Any], step: int | None) -> list[Point | Tag]:
+    """One point per metric, now. MLflow would store infinity as 1.797e308: a tag tells it instead, and no point."""
     now = int(time.time() * 1000)
-    made: list[Metric | RunTag] = []
+    made: list[Point | Tag] = []
     for name, value in metrics.items():
         number = _number(value)
         if number is None:
             log.warning("the metric %s is no number and is left out", said(name))
         elif math.isinf(number):
-            made.append(RunTag(key(f"safeguards.infinite.{name}"), f"{number} at step {step or 0}"))
+            made.append(Tag(key(f"safeguards.infinite.{name}"), f"{number} at step {step or 0}"))
         else:
-            made.append(Metric(key(name), number, now, step or 0))
+            made.append(Point(key(name), number, now, step))
     return made
 
 
-def parameters(tree: Mapping[str, Any] | Namespace) -> list[Param]:
+def parameters(tree: Mapping[str, Any] | Namespace) -> list[Parameter]:
     """Nested settings as flat parameters, ``optimizer/lr``; long values keep their beginning and say so."""
-    from mlflow.entities import Param
-
     known = known_secrets(os.environ)
     return [
-        Param(key(redact(name, known)), cut(redact(text(value), known), LONGEST_PARAM))
+        Parameter(key(redact(name, known)), cut(redact(text(value), known), LONGEST_PARAM))
         for name, value in _flat(redact_tree(_plain(tree), known))
     ]
 
 
-def own_tags(tags: Mapping[str, str]) -> list[RunTag]:
+def own_tags(tags: Mapping[str, str]) -> list[Tag]:
     """Tags whose names are ours and whose values are ours."""
-    from mlflow.entities import RunTag
-
-    return [RunTag(name, cut(text(value), LONGEST_TAG)) for name, value in tags.items()]
+    return [Tag(name, cut(text(value), LONGEST_TAG)) for name, value in tags.items()]
 
 
-def run_tags(tags: Mapping[str, Any]) -> list[RunTag]:
+def run_tags(tags: Mapping[str, Any]) -> list[Tag]:
     """Tags that users name; the name of a tag counts as the name of a secret does."""
-    from mlflow.entities import RunTag
-
     known = known_secrets(os.environ)
     clean = redact_tree(dict(tags), known)
-    return [RunTag(key(str(name)), cut(redact(text(value), known), LONGEST_TAG)) for name, value in clean.items()]
+    return [Tag(key(str(name)), cut(redact(text(value), known), LONGEST_TAG)) for name, value in clean.items()]
 
 
 def _number(value: Any) -> float | None:

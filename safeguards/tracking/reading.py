@@ -17,7 +17,7 @@ from safeguards.core.errors import ConfigurationError, LedgerError
 from safeguards.core.ledger import read
 from safeguards.core.verdict import Outcome, Verdict
 from safeguards.tracking.outcomes import MARGIN
-from safeguards.tracking.store import check, database_file, quiet, resolve, said, set_defaults
+from safeguards.tracking.store import database_file, quiet, reach, resolve, said, set_defaults
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -281,7 +281,7 @@ def _read_only(uri: str) -> str:
     """The address by which SQLite itself refuses to write, and MLflow to make a database that is not there."""
     place = database_file(uri)
     if place is None:
-        check(uri)
+        reach(uri)
         return uri
     if not place.is_file():
         raise ConfigurationError(f"{said(uri)!r} cannot be read: there is no file {place}; name another tracking_uri")

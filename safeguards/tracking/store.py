@@ -7,7 +7,8 @@ import logging
 import os
 import socket
 import tempfile
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -23,33 +24,44 @@ __all__ = [
     "artifact_folder",
     "check",
     "database_file",
-    "environment",
+    "is_refusal",
     "kind_of",
     "knock",
+    "locked",
     "quiet",
+    "reach",
     "resolve",
     "said",
     "set_defaults",
+    "spool_folder",
 ]
 
 DEFAULT_URI = "sqlite:///mlflow.db"
-# MLflow's own defaults hold a training step for eight minutes when the server is gone.
+# MLflow's own defaults try a server that is gone for eight minutes. What fails is tried again by who sends it.
 DEFAULTS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "1",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "15",
-}
-# Before training nothing is lost yet: one retry, and ten seconds in all for a server that accepts and never answers.
-PREFLIGHT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
     "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
-    "MLFLOW_HTTP_REQUEST_BACKOFF_JITTER": "0",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "5",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
+# The store is there and says no, and will say no again. Anything else may pass.
+REFUSALS = frozenset(
+    {
+        "BAD_REQUEST",
+        "CUSTOMER_UNAUTHORIZED",
+        "ENDPOINT_NOT_FOUND",
+        "INVALID_PARAMETER_VALUE",
+        "INVALID_STATE",
+        "PERMISSION_DENIED",
+        "RESOURCE_ALREADY_EXISTS",
+        "RESOURCE_DOES_NOT_EXIST",
+        "UNAUTHENTICATED",
+    }
+)
 PORTS = {"postgresql": 5432, "mysql": 3306, "mssql": 1433}
 CONNECT_SECONDS = 5.0
 # Creating the tables takes about 6 s; many jobs may be waiting for the same file.
 LOCK_SECONDS = 120.0
+SPOOLS = "safeguards_spool"
 LONGEST_LINE = 400
 # These tell an error with a traceback, or once per attempt, before they raise it.
 TALKATIVE = ("mlflow.store.db.utils", "urllib3.connectionpool")
@@ -96,14 +108,38 @@ def knock(uri: str, *, seconds: float) -> None:
 
 
 def check(uri: str) -> None:
-    """Raise `ConfigurationError`, in seconds and without secrets, where tracking cannot start."""
+    """Look whether the store can be there, in seconds and without secrets, before MLflow is asked.
+
+    Raises `ConfigurationError` for a store that cannot be used as it is named, and ``ConnectionError`` for a database
+    that is away.
+    """
     kind = kind_of(uri)
     if kind == "sqlite":
         _check_file(uri)
     elif kind in PORTS:
         _check_port(uri)
-    elif kind in ("http", "https"):
-        _check_server(uri)
+
+
+def reach(uri: str) -> None:
+    """Raise `ConfigurationError`, without secrets, where the store does not answer."""
+    try:
+        check(uri)
+        if kind_of(uri) in ("http", "https"):
+            from mlflow.tracking import MlflowClient
+
+            with quiet():
+                MlflowClient(uri).search_experiments(max_results=1)
+        return
+    except Exception as error:
+        cause = said(error)
+    raise ConfigurationError(f"{said(uri)!r} does not answer: {cause}; start it, or name another tracking_uri")
+
+
+def is_refusal(error: Exception) -> bool:
+    """Whether the store is there and will never take this job as it is configured."""
+    named_wrongly = isinstance(error, ValueError) or type(error).__name__ == "InvalidUrlException"
+    no_database = "file is not a database" in str(error)
+    return named_wrongly or no_database or getattr(error, "error_code", None) in REFUSALS
 
 
 @contextmanager
@@ -115,9 +151,16 @@ def alone(uri: str) -> Iterator[None]:
     if place is None:
         yield
         return
+    with locked(place, LOCK_SECONDS):
+        yield
+
+
+@contextmanager
+def locked(place: Path, seconds: float) -> Iterator[None]:
+    """Hold a lock file. Raises `ConfigurationError` when it cannot be had within ``seconds``."""
     from filelock import FileLock, Timeout
 
-    lock = FileLock(place, timeout=LOCK_SECONDS, mode=0o600)
+    lock = FileLock(place, timeout=seconds, mode=0o600)
     try:
         lock.acquire()
     except (Timeout, OSError) as error:
@@ -130,31 +173,23 @@ def alone(uri: str) -> Iterator[None]:
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Errors of the store are raised and said by us in one line, hence not also logged by its libraries."""
+    """Errors of the store are raised and said by us in one line, hence not also logged by its libraries.
+
+    What other threads do with these libraries is still heard.
+    """
+    own = threading.get_ident()
+
+    def is_of_another_thread(record: logging.LogRecord) -> bool:
+        return record.thread != own
+
     loggers = [logging.getLogger(name) for name in TALKATIVE]
-    levels = [logger.level for logger in loggers]
     for logger in loggers:
-        logger.setLevel(logging.CRITICAL)
+        logger.addFilter(is_of_another_thread)
     try:
         yield
     finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-@contextmanager
-def environment(values: Mapping[str, str]) -> Iterator[None]:
-    """Set variables, and put back what was there."""
-    before: dict[str, str | None] = {name: os.environ.get(name) for name in values}
-    os.environ.update(values)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for logger in loggers:
+            logger.removeFilter(is_of_another_thread)
 
 
 def artifact_folder(uri: str, experiment: str) -> str | None:
@@ -163,6 +198,16 @@ def artifact_folder(uri: str, experiment: str) -> str | None:
     if database is None:
         return None
     return (database.parent / "mlruns" / key(experiment).replace("/", "_")).as_uri()
+
+
+def spool_folder(uri: str, named: str | Path | None) -> Path:
+    """Where jobs of this store keep what is not sent: as named, else beside an SQLite file or in the working directory.
+
+    It stays there when the working directory changes.
+    """
+    database = database_file(uri)
+    place = Path(named) if named is not None else (Path() if database is None else database.parent) / SPOOLS
+    return place.absolute()
 
 
 def database_file(uri: str) -> Path | None:
@@ -188,10 +233,10 @@ def _check_file(uri: str) -> None:
     if database is None:
         return
     if not database.parent.is_dir():
-        _refuse(uri, f"there is no folder {database.parent}", "create it, or name another tracking_uri")
+        _refuse(f"there is no folder {database.parent}", "create it, or name another tracking_uri")
     target = database if database.exists() else database.parent
     if not os.access(target, os.W_OK):
-        _refuse(uri, f"{target} is not writable", "change its permissions, or name another tracking_uri")
+        _refuse(f"{target} is not writable", "change its permissions, or name another tracking_uri")
 
 
 def _check_port(uri: str) -> None:
@@ -200,20 +245,8 @@ def _check_port(uri: str) -> None:
         return
     except (OSError, ValueError) as error:
         cause = said(error)
-    _refuse(uri, cause, "start the database, or name another tracking_uri")
+    raise ConnectionError(f"{cause}; start the database, or name another tracking_uri")
 
 
-def _check_server(uri: str) -> None:
-    from mlflow.tracking import MlflowClient
-
-    try:
-        with environment(PREFLIGHT), quiet():
-            MlflowClient(uri).search_experiments(max_results=1)
-        return
-    except Exception as error:
-        cause = said(error)
-    _refuse(uri, cause, f"start the server, check its address, or use tracking_uri={DEFAULT_URI!r}")
-
-
-def _refuse(uri: str, cause: str, remedy: str) -> None:
-    raise ConfigurationError(f"MLflowTracker(tracking_uri={said(uri)!r}): {cause}; {remedy}")
+def _refuse(cause: str, remedy: str) -> None:
+    raise ConfigurationError(f"{cause}; {remedy}")

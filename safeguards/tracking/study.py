@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from safeguards.core.redact import known_secrets, redact_tree
 from safeguards.core.verdict import Verdict
+from safeguards.tracking.breaker import Breaker
 from safeguards.tracking.entities import own_tags, parameters, points
-from safeguards.tracking.outbox import Outbox, deliver
 from safeguards.tracking.outcomes import by_measure
+from safeguards.tracking.sending import deliver
 from safeguards.tracking.store import alone, artifact_folder, check, resolve, said, set_defaults
 
 if TYPE_CHECKING:
@@ -87,7 +88,7 @@ class StudyTracker:
     def __init__(self, *, experiment_name: str = "safeguards", tracking_uri: str | None = None) -> None:
         self._uri = resolve(tracking_uri)
         self._experiment = experiment_name
-        self._outbox = Outbox()
+        self._breaker = Breaker(first=30.0)
 
     def tags(self, identity: str, number: int) -> dict[str, str]:
         """By which the run of a trial's own trainer is known."""
@@ -98,7 +99,7 @@ class StudyTracker:
 
         ``last`` closes the parent run, and asks a store again that was away a moment ago.
         """
-        return self._outbox.attempt("study", lambda: self._keep(study, files, last=last), insist=last)
+        return self._breaker.attempt("study", lambda: self._keep(study, files, last=last), insist=last)
 
     def _keep(self, study: Study, files: Files, *, last: bool) -> None:
         set_defaults()

@@ -29,7 +29,7 @@ def test_points_carry_step_and_value() -> None:
     loss, nothing = points({"loss": torch.tensor(0.5), "nan": math.nan}, step=7)
     assert (loss.key, loss.value, loss.step) == ("loss", 0.5, 7)
     assert math.isnan(nothing.value)
-    assert points({"x": 1}, None)[0].step == 0
+    assert points({"x": 1}, None)[0].step is None
 
 
 def test_infinity_is_told_by_a_tag_and_makes_no_point() -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import threading
-from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
@@ -13,39 +14,20 @@ import pytest
 from safeguards._cli.tracking import problem_of
 from safeguards.core.errors import ConfigurationError
 from safeguards.tracking import MLflowTracker, store
-from safeguards.tracking.store import alone, artifact_folder, check, environment, resolve, said, set_defaults
+from safeguards.tracking.store import (
+    alone,
+    artifact_folder,
+    check,
+    is_refusal,
+    quiet,
+    resolve,
+    said,
+    set_defaults,
+    spool_folder,
+)
+from safeguards.tracking.syncing import spools_below
 
 CANARY = "c4naryV4lue"
-
-
-class SilentServer:
-    """Accepts, counts, and hangs up without an answer."""
-
-    def __init__(self) -> None:
-        self.attempts = 0
-        self._socket = socket.create_server(("127.0.0.1", 0))
-        self.port = self._socket.getsockname()[1]
-        threading.Thread(target=self._serve, daemon=True).start()
-
-    def _serve(self) -> None:
-        while True:
-            try:
-                connection, _ = self._socket.accept()
-            except OSError:
-                return
-            self.attempts += 1
-            connection.close()
-
-    def close(self) -> None:
-        self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-
-
-@pytest.fixture
-def server() -> Iterator[SilentServer]:
-    made = SilentServer()
-    yield made
-    made.close()
 
 
 def closed_port() -> int:
@@ -103,22 +85,82 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: py
     assert f"{tmp_path} is not writable" in problem(f"sqlite:///{tmp_path}/x.db")
 
 
-def test_a_server_that_is_down_is_said_after_two_attempts(server: SilentServer) -> None:
-    text = problem(f"http://me:{CANARY}@127.0.0.1:{server.port}")
-    assert 1 <= server.attempts <= 2
-    assert CANARY not in text
-    assert f"http://[redacted]@127.0.0.1:{server.port}" in text
-    assert "start the server" in text
+@pytest.mark.parametrize("scheme", ["postgresql", "mysql+pymysql"])
+def test_a_database_that_is_away_is_no_wrong_address(scheme: str) -> None:
+    with pytest.raises(ConnectionError, match=r"refused; start the database") as away:
+        check(f"{scheme}://me:{CANARY}@127.0.0.1:{closed_port()}/db")
+    assert away.value.__context__ is None
+    assert not is_refusal(away.value)
 
 
-@pytest.mark.parametrize("scheme", ["http", "postgresql", "mysql+pymysql"])
-def test_a_closed_port_stops_the_tracker_before_training(scheme: str) -> None:
-    with pytest.raises(
-        ConfigurationError, match=r"MLflowTracker\(tracking_uri='\S+\[redacted\]@127.0.0.1.*refused"
-    ) as no:
-        MLflowTracker(tracking_uri=f"{scheme}://me:{CANARY}@127.0.0.1:{closed_port()}/db")
+@pytest.mark.parametrize("scheme", ["http", "postgresql"])
+def test_a_store_that_is_away_does_not_stop_the_start(
+    scheme: str, here: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    tracker = MLflowTracker(tracking_uri=f"{scheme}://me:{CANARY}@127.0.0.1:{closed_port()}/db")
+    tracker.log_metrics({"x": 1.0}, step=0)
+    assert tracker.run_id is None
+    [spooled] = spools_below(here)
+    assert CANARY not in (spooled / "lines.jsonl").read_text()
+    [line] = [record.getMessage() for record in caplog.records if record.name.startswith("safeguards")]
+    assert "tracking failed, training goes on (start: " in line
+    assert CANARY not in line
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """A server that knows nobody."""
+
+    def do_GET(self) -> None:
+        self.send_response(401)
+        self.end_headers()
+        self.wfile.write(b"You are not authenticated")
+
+    def log_message(self, *words: object) -> None:
+        pass
+
+
+def test_bad_credentials_are_told_before_training(here: Path) -> None:
+    with HTTPServer(("127.0.0.1", 0), Refusing) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            with pytest.raises(ConfigurationError, match="failed with error code 401") as no:
+                MLflowTracker(tracking_uri=f"http://me:{CANARY}@127.0.0.1:{server.server_port}")
+        finally:
+            server.shutdown()
+            thread.join()
     assert CANARY not in str(no.value)
     assert no.value.__context__ is None
+
+
+@pytest.mark.parametrize("uri", ["foo://x", "http://[bad", "http://host:port", "runs", "file:///tmp/x"])
+def test_a_wrong_address_is_told_before_training(uri: str, here: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"^MLflowTracker\(tracking_uri="):
+        MLflowTracker(tracking_uri=uri)
+
+
+def test_a_file_that_is_no_database_is_told_before_training(tmp_path: Path) -> None:
+    (tmp_path / "x.db").write_bytes(b"no database" * 100)
+    with pytest.raises(ConfigurationError, match="file is not a database"):
+        MLflowTracker(tracking_uri=f"sqlite:///{tmp_path}/x.db")
+
+
+def test_spools_lie_beside_a_database_or_where_they_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert spool_folder("sqlite:////data/runs.db", None) == Path("/data/safeguards_spool")
+    assert spool_folder("http://h:1", None) == tmp_path / "safeguards_spool"
+    assert spool_folder("http://h:1", "kept") == tmp_path / "kept"
+
+
+def test_only_the_own_errors_of_a_library_are_hushed(caplog: pytest.LogCaptureFixture) -> None:
+    library = logging.getLogger(store.TALKATIVE[0])
+    other = threading.Thread(target=library.error, args=("of another thread",))
+    with quiet(), quiet():
+        library.error("our own")
+        other.start()
+        other.join()
+    library.error("later")
+    assert [record.getMessage() for record in caplog.records] == ["of another thread", "later"]
 
 
 def test_waits_are_short_unless_the_environment_says_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -127,15 +169,7 @@ def test_waits_are_short_unless_the_environment_says_otherwise(monkeypatch: pyte
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
     set_defaults()
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
-    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "2"
-
-
-def test_the_environment_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ONE", "1")
-    monkeypatch.delenv("TWO", raising=False)
-    with environment({"ONE": "x", "TWO": "y"}):
-        assert (os.environ["ONE"], os.environ["TWO"]) == ("x", "y")
-    assert (os.environ["ONE"], os.environ.get("TWO")) == ("1", None)
+    assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "1"
 
 
 def test_one_job_at_a_time_holds_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,61 +4,21 @@ from __future__ import annotations
 
 import math
 import os
-import sqlite3
+import signal
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytorch_lightning as pl
-from mlflow.entities import Run
-from mlflow.tracking import MlflowClient
 
-from safeguards.core.ending import Summary
 from safeguards.core.errors import ConfigurationError, LimitViolated
-from safeguards.core.ledger import Ledger
 from safeguards.core.redact import MARK
-from safeguards.core.verdict import Moment, Outcome, Verdict
 from safeguards.tracking import MLflowTracker
-from safeguards.tracking.store import TALKATIVE
 from tests.helpers.launch import launch
 from tests.tracking import jobs
+from tests.tracking.looking import artifacts, client, runs, said, steps, summary
 
 JOBS = jobs.__file__
-
-
-def client(folder: Path) -> MlflowClient:
-    """By its absolute path: MLflow keeps the connections of a relative one over a change of directory."""
-    return MlflowClient(f"sqlite:///{folder / 'mlflow.db'}")
-
-
-def runs(folder: Path) -> list[Run]:
-    store = client(folder)
-    return list(store.search_runs([e.experiment_id for e in store.search_experiments()]))
-
-
-def steps(folder: Path, run: Run, metric: str) -> list[int]:
-    return [point.step for point in client(folder).get_metric_history(run.info.run_id, metric)]
-
-
-def artifacts(run: Run) -> dict[str, bytes]:
-    root = Path(run.info.artifact_uri.removeprefix("file://"))
-    return {str(p.relative_to(root)): p.read_bytes() for p in root.rglob("*") if p.is_file()}
-
-
-def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [r.getMessage() for r in caplog.records if r.name.startswith(("safeguards", *TALKATIVE))]
-
-
-def summary(folder: Path, *, reason: str = "fine", outcome: str = "PASS", ended: str = "finished") -> Summary:
-    verdict = Verdict(
-        safeguard="fairness",
-        measure="gap",
-        outcome=Outcome(outcome),
-        reason=reason,
-        moment=Moment(stage="validate", epoch=0, step=1),
-    )
-    Ledger(folder / "verdicts.jsonl").append([verdict])
-    return Summary(run_id="20261120-000000-abc", directory=folder, verdicts=(verdict,), ended=ended)
 
 
 def test_a_fit_leaves_one_run_with_metrics_tags_and_the_ledger(here: Path) -> None:
@@ -70,7 +30,9 @@ def test_a_fit_leaves_one_run_with_metrics_tags_and_the_ledger(here: Path) -> No
     assert run.data.metrics["safeguard/count/rows"] == 8
     assert "train_loss" in run.data.metrics
     assert run.data.params == {"lr": "0.5", "db_password": MARK}
-    ours = {k: v for k, v in run.data.tags.items() if k.startswith("safeguards.") and k != "safeguards.run_id"}
+    ours = {
+        k: v for k, v in run.data.tags.items() if k.startswith("safeguards.") and not k.endswith((".run_id", ".spool"))
+    }
     assert ours == {
         "safeguards.count.rows": "PASS",
         "safeguards.outcome": "PASS",
@@ -115,6 +77,37 @@ def test_a_stop_for_safety_is_told_from_a_finished_run(here: Path, reaction: str
     assert run.data.tags["safeguards.outcome"] == "FAIL"
 
 
+def test_a_fit_that_is_interrupted_was_killed(here: Path) -> None:
+    class Interrupt(pl.Callback):
+        def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, index: int) -> None:
+            raise KeyboardInterrupt
+
+    made = jobs.trainer(MLflowTracker(), here)
+    made.callbacks.append(Interrupt())
+    handler = signal.getsignal(signal.SIGINT)
+    try:
+        with pytest.raises(SystemExit):
+            made.fit(jobs.Net())
+    finally:
+        signal.signal(signal.SIGINT, handler)
+    [run] = runs(here)
+    assert (run.info.status, run.data.tags["safeguards.ended"]) == ("KILLED", "crashed")
+
+
+def test_a_test_after_the_fit_and_a_second_fit_go_on_in_the_run(here: Path) -> None:
+    tracker = MLflowTracker()
+    made = jobs.trainer(tracker, here)
+    net = jobs.Net()
+    made.fit(net)
+    net.test_step = lambda batch: net.log("test_loss", net.layer(batch[0]).mean())  # type: ignore[attr-defined]
+    made.test(net, net.val_dataloader(), verbose=False)
+    jobs.trainer(tracker, here).fit(jobs.Net())
+    [run] = runs(here)
+    assert {"train_loss", "test_loss", "safeguard/count/rows/test"} <= set(run.data.metrics)
+    assert (run.info.status, run.data.tags["safeguards.tracking"]) == ("FINISHED", "complete")
+    assert steps(here, run, "train_loss") == [0, 1, 2, 3, 0, 1, 2, 3], "two trainings of one job are both its own"
+
+
 def test_a_resumed_checkpoint_goes_on_in_its_run(here: Path) -> None:
     for epochs, checkpoint in ((1, None), (2, "last.ckpt")):
         made = jobs.trainer(MLflowTracker(), here, max_epochs=epochs)
@@ -149,6 +142,7 @@ def test_a_hostile_run_id_of_a_checkpoint_finds_no_run(here: Path, hostile: str)
 def test_a_run_with_points_is_never_given_up(here: Path) -> None:
     earlier, busy = MLflowTracker(), MLflowTracker()
     earlier.begin_safeguards("same")
+    assert earlier.run_id
     busy.log_metrics({"x": 1.0}, step=0)
     kept = busy.run_id
     busy.begin_safeguards("same")
@@ -159,8 +153,10 @@ def test_a_run_with_points_is_never_given_up(here: Path) -> None:
 def test_publishing_twice_changes_nothing(here: Path) -> None:
     tracker, made = MLflowTracker(), summary(here / "run")
     tracker.publish_safeguards(made)
+    tracker.finalize()
     once = [(run.info.run_id, run.data.tags, artifacts(run)) for run in runs(here)]
     tracker.publish_safeguards(made)
+    tracker.finalize()
     assert [(run.info.run_id, run.data.tags, artifacts(run)) for run in runs(here)] == once
     assert len(once) == 1
 
@@ -168,6 +164,7 @@ def test_publishing_twice_changes_nothing(here: Path) -> None:
 def test_names_and_values_arrive_whatever_they_are(here: Path) -> None:
     tracker = MLflowTracker(prefix="p")
     tracker.log_metrics({"größe": 1.0, "a<30": 2.0, "a>30": 3.0, "nan": math.nan, "inf": math.inf}, step=5)
+    tracker.finalize()
     [run] = runs(here)
     assert run.data.metrics["p-größe"] == 1.0
     assert sorted(value for name, value in run.data.metrics.items() if name.startswith("p-a_30-")) == [2.0, 3.0]
@@ -191,114 +188,24 @@ def test_no_secret_reaches_the_store(here: Path, monkeypatch: pytest.MonkeyPatch
     tracker.finalize()
     [run] = runs(here)
     kept = {**artifacts(run), "database": (here / "mlflow.db").read_bytes()}
+    kept |= {str(path): path.read_bytes() for path in (here / "safeguards_spool").rglob("*") if path.is_file()}
     assert [name for name, content in kept.items() if canary.encode() in content] == []
     assert run.data.params["seen"] == "yes"
     assert canary not in repr(tracker.describe())
 
 
-def test_an_outage_loses_neither_training_nor_points(here: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """The tables are renamed away while training runs, and come back before its end."""
-
-    class Outage(pl.Callback):
-        def rename(self, old: str, new: str) -> None:
-            with sqlite3.connect(here / "mlflow.db") as database:
-                database.execute(f"ALTER TABLE {old} RENAME TO {new}")
-
-        def on_train_batch_start(self, trainer: Any, module: Any, batch: Any, index: int) -> None:
-            if index == 1:
-                self.rename("metrics", "hidden")
-
-        def on_train_epoch_end(self, trainer: Any, module: Any) -> None:
-            self.rename("hidden", "metrics")
-
-    tracker = MLflowTracker()
-    made = jobs.trainer(tracker, here)
-    made.callbacks.append(Outage())
-    made.fit(jobs.Net())
-    [run] = runs(here)
-    assert steps(here, run, "train_loss") == [0, 1, 2, 3]
-    [line] = said(caplog)
-    assert "training goes on" in line
-    assert run.data.tags["safeguards.tracking"] == "complete"
+def test_a_run_that_the_store_refuses_is_said_before_training(here: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with pytest.raises(ConfigurationError, match=r"mlflow.db'\): MlflowException: Run with id=missing not found") as no:
+        MLflowTracker(run_id="missing")
+    assert no.value.__context__ is None
+    assert said(caplog) == []
 
 
-def rename(folder: Path, old: str, new: str) -> None:
-    with sqlite3.connect(folder / "mlflow.db") as database:
-        database.execute(f"ALTER TABLE {old} RENAME TO {new}")
-
-
-def test_a_store_that_is_lost_before_training_gets_its_run_once_it_is_back(
-    here: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    class Back(pl.Callback):
-        def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, index: int) -> None:
-            if index == 2:
-                rename(here, "hidden", "experiments")
-
-    tracker = MLflowTracker()
-    rename(here, "experiments", "hidden")
-    made = jobs.trainer(tracker, here)
-    made.callbacks.append(Back())
-    tracker.keep_text("a: 1", "config.yaml")
-    made.fit(jobs.Net(lr=0.5))
-    [run] = runs(here)
-    assert steps(here, run, "train_loss") == [0, 1, 2, 3]
-    assert run.data.params["lr"] == "0.5"
-    assert run.data.tags["safeguards.tracking"] == "complete"
-    assert run.info.status == "FINISHED"
-    assert {"config.yaml", "safeguards/verdicts.jsonl"} <= set(artifacts(run))
-    assert [line for line in said(caplog) if "training goes on" in line] == said(caplog)[:1]
-
-
-def test_a_store_that_never_comes_back_costs_its_points_only(here: Path, caplog: pytest.LogCaptureFixture) -> None:
-    tracker = MLflowTracker()
-    rename(here, "experiments", "hidden")
-    made = jobs.trainer(tracker, here)
-    made.fit(jobs.Net())
-    assert (made.global_step, tracker.run_id) == (4, None)
-    assert "points, parameters and tags did not reach" in said(caplog)[-1]
-
-
-def test_a_checkpoint_that_is_resumed_while_the_store_is_away_goes_on_in_its_run(here: Path) -> None:
-    earlier, later = MLflowTracker(), MLflowTracker()
-    earlier.begin_safeguards("same")
-    rename(here, "experiments", "hidden")
-    later.log_hyperparams({"lr": 1.0})
-    later.begin_safeguards("same")
-    later.log_metrics({"x": 1.0}, step=0)
-    assert later.run_id is None
-    rename(here, "hidden", "experiments")
-    later.finalize()
-    [run] = runs(here)
-    assert run.info.run_id == later.run_id == earlier.run_id
-    assert (run.data.params, run.data.metrics["x"]) == ({"lr": "1.0"}, 1.0)
-
-
-def test_a_run_that_the_store_refuses_is_said_before_training(here: Path) -> None:
-    with pytest.raises(ConfigurationError, match=r"cannot open a run: MlflowException: Run with id=missing not found"):
-        jobs.trainer(MLflowTracker(run_id="missing"), here).fit(jobs.Net())
-
-
-def test_artifacts_that_cannot_be_kept_are_said_and_the_ledger_stays(
-    here: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    (here / "file").write_text("")
-    tracker = MLflowTracker(artifact_location=(here / "file" / "below").as_uri())
-    tracker.publish_safeguards(summary(here / "run"))
-    [run] = runs(here)
-    assert run.data.tags["safeguards.tracking"] == "degraded: no artifacts"
-    assert run.data.tags["safeguards.outcome"] == "PASS"
-    assert (here / "run" / "verdicts.jsonl").exists()
-    assert len(said(caplog)) == 1
-
-
-def test_points_that_never_arrived_are_said(here: Path, caplog: pytest.LogCaptureFixture) -> None:
-    tracker = MLflowTracker()
-    assert tracker.run_id
-    (here / "mlflow.db").write_bytes(b"no database any more")
-    tracker.log_metrics({"x": 1.0}, step=0)
-    tracker.finalize()
-    assert said(caplog)[-1] == f"1 points, parameters and tags did not reach sqlite:///{here / 'mlflow.db'}"
+def test_a_deleted_experiment_is_said_before_training(here: Path) -> None:
+    store = client(here)
+    store.delete_experiment(store.create_experiment("gone"))
+    with pytest.raises(ConfigurationError, match="the experiment 'gone' is deleted: restore it, or name another"):
+        MLflowTracker(experiment_name="gone")
 
 
 def test_the_environment_is_left_as_it_was(here: Path) -> None:

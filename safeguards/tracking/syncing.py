@@ -1,0 +1,100 @@
+"""What spools still hold, sent: `safeguards sync`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safeguards.core.errors import ConfigurationError
+from safeguards.core.process import is_gone
+from safeguards.core.redact import MARK, known_secrets, redact
+from safeguards.tracking.delivery import Delivery
+from safeguards.tracking.spool import LINES, Entry, Progress, read
+from safeguards.tracking.store import quiet, resolve, said, set_defaults
+
+__all__ = ["Synced", "spools_below", "sync"]
+
+JOB = {"id": str, "uri": str, "experiment": str, "began": int, "tags": dict, "host": str, "pid": int}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Synced:
+    """How one spool stands after an attempt. ``left`` says why something of it waits; None when the run has it all.
+
+    ``open`` says that its process may still add to it; ``notes`` tell of lines that could not be read.
+    """
+
+    folder: Path
+    sent: int = 0
+    left: str | None = None
+    open: bool = False
+    notes: tuple[str, ...] = ()
+
+
+def spools_below(place: Path) -> list[Path]:
+    """The folders of spools in ``place`` and below it; links are not followed."""
+    return sorted(Path(folder) for folder, _, files in os.walk(place) if LINES in files)
+
+
+def sync(folder: Path, *, tracking_uri: str | None = None) -> Synced:
+    """Send what the run of this spool lacks. Again, or at the same time as another, it does no harm.
+
+    ``tracking_uri`` stands in for an address that held a password, which no spool keeps; the default is
+    ``MLFLOW_TRACKING_URI``.
+    """
+    entries = list(read(folder))
+    try:
+        job = _job(entries)
+    except ValueError as error:
+        return Synced(folder=folder, left=str(error))
+    gone, notes = is_gone(_last_process(entries)), _notes(folder, entries)
+    before = Progress.of(folder)
+    if before.complete and before.values == before.artifacts == (entries[-1].end or 0):
+        return Synced(folder=folder, notes=notes)
+    set_defaults()
+    try:
+        delivery = Delivery(folder, job, _address(job, tracking_uri), gone=gone)
+        waiting = sum(delivery.waiting())
+        with quiet():
+            delivery.send()
+    except Exception as error:
+        return Synced(folder=folder, left=said(error), notes=notes)
+    known = delivery.progress
+    if known.lost:
+        return Synced(folder=folder, sent=waiting, left=f"{known.lost} artifacts are lost", notes=notes)
+    return Synced(folder=folder, sent=waiting, open=not known.complete, notes=notes)
+
+
+def _job(entries: list[Entry]) -> dict[str, Any]:
+    first = next(iter(entries), None)
+    job = dict(first.data) if first is not None and first.kind == "job" else {}
+    wrong = [name for name, kind in JOB.items() if not isinstance(job.get(name), kind)]
+    if wrong:
+        raise ValueError(f"no spool: its first line lacks {', '.join(wrong)}")
+    return {"artifact_location": None, "name": None, "run": None, "started": None, **job}
+
+
+def _last_process(entries: list[Entry]) -> Mapping[str, Any]:
+    """The one that appended last: a job may go on in a process that it started."""
+    return next(entry.data for entry in reversed(entries) if entry.kind in ("process", "job"))
+
+
+def _notes(folder: Path, entries: list[Entry]) -> tuple[str, ...]:
+    damaged = sum(entry.kind == "damaged" for entry in entries)
+    torn = (folder / LINES).stat().st_size - (entries[-1].end or 0)
+    notes = [f"{damaged} lines could not be read and are skipped"] if damaged else []
+    return (*notes, f"the last line is torn after {torn} bytes and is skipped") if torn else tuple(notes)
+
+
+def _address(job: Mapping[str, Any], given: str | None) -> str:
+    """The address of the job. One that held a secret has to be given again, and must be the same but for the secret."""
+    kept = str(job["uri"])
+    if MARK not in kept:
+        return kept
+    asked = resolve(given)
+    if redact(asked, known_secrets(os.environ)) != kept:
+        raise ConfigurationError(f"{kept} is kept without its password; MLFLOW_TRACKING_URI has to name it in full")
+    return asked
