@@ -35,6 +35,7 @@ def test_a_fit_leaves_one_run_with_metrics_tags_and_the_ledger(here: Path) -> No
     }
     assert ours == {
         "safeguards.count.rows": "PASS",
+        "safeguards.count.rows.margin": "92",
         "safeguards.outcome": "PASS",
         "safeguards.verdicts": "1 PASS",
         "safeguards.ended": "finished",
