@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from safeguards.core.errors import ConfigurationError, RegistryError
 from safeguards.tracking.names import LONGEST_PARAM, text
-from safeguards.tracking.store import alone, artifact_folder, check, environment, quiet, resolve, said, set_defaults
+from safeguards.tracking.store import alone, artifact_folder, environment, quiet, reach, resolve, said, set_defaults
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -92,7 +92,7 @@ class ModelRegistry:
         self._uri = resolve(tracking_uri)
         self._home: str | None = None
         set_defaults()
-        check(self._uri)
+        reach(self._uri)
         self._client = _client(self._uri)
 
     def __repr__(self) -> str:
