@@ -1,4 +1,4 @@
-"""The command line: `safeguards doctor`, `verdicts`, `review`, `sync` and `init`."""
+"""The command line, a file in `safeguards/_cli` for each family of commands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from safeguards._cli import doctor, init, review, sync, verdicts
+from safeguards._cli import doctor, gate, init, review, sync, verdicts
 from safeguards.core.errors import SafeguardError
 from safeguards.tracking.store import DEFAULT_URI
 
@@ -17,9 +17,10 @@ __all__ = ["main"]
 
 EXIT_CODES = """\
 exit codes:
-  0  all is well: every check is healthy, every verdict lets the model through, all is sent, the files are copied
-  1  it is not: a check found a problem, a verdict is missing, damaged or does not let the model through, or
-     something is not sent
+  0  all is well: every check is healthy, every verdict lets the model through, all is sent, the files are copied,
+     the candidate is promoted, the audit finds nothing
+  1  it is not: a check found a problem, a verdict is missing, damaged or does not let the model through,
+     something is not sent, the candidate is refused, the audit found something
   2  the command could not do its work; one line on standard error says why and what to do
 """
 
@@ -85,6 +86,8 @@ def _parser() -> argparse.ArgumentParser:
             quiet=asked.quiet,
         )
     )
+
+    gate.add_commands(commands, tracking_uri=default)
 
     for command in commands.choices.values():
         command.epilog = EXIT_CODES

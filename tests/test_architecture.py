@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "gate": {"gate", "core", "tracking"},
     "card": {"card", "core", "gate", "tracking"},
     "retraining": {"retraining", "core", "drift", "adversarial", "deepspeed", "gate", "tracking"},
-    "_cli": {"_cli", "card", "core", "deepspeed", "tracking"},
+    "_cli": {"_cli", "card", "core", "deepspeed", "gate", "tracking"},
 }
 ONLY_ROOM_OF = {"mlflow": "tracking", "deepspeed": "deepspeed", "optuna": "search"}
 FOUNDATION = ("verdict", "limit", "errors")

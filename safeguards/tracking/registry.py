@@ -34,6 +34,7 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_ .-]{0,99}")
 PLACE = re.compile(r"[0-9a-f]{64}")
 LONGEST_ENTRY = LONGEST_PARAM
 LARGEST_PAGE = 1000
+SILENT = {"MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
 SETTLE_SECONDS = 1.0
 """How long a home that was just named must stay named: see `ModelRegistry._name_home`."""
 
@@ -48,7 +49,7 @@ def _asking(work: Callable[P, T]) -> Callable[P, T]:
     @wraps(work)
     def ask(*args: P.args, **kwargs: P.kwargs) -> T:
         try:
-            with quiet():
+            with quiet(), environment(SILENT):
                 return work(*args, **kwargs)
         except (ConfigurationError, RegistryError):
             raise

@@ -5,7 +5,7 @@ import pytest
 from safeguards.cli import EXIT_CODES, main
 
 
-@pytest.mark.parametrize("command", [[], ["doctor"], ["verdicts"], ["review"], ["init"]])
+@pytest.mark.parametrize("command", [[], ["doctor"], ["verdicts"], ["review"], ["promote"], ["audit"], ["init"]])
 def test_help_documents_the_exit_codes(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as ended:
         main([*command, "--help"])

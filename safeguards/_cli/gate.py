@@ -1,0 +1,93 @@
+"""`safeguards promote`, `rollback`, `history` and `audit`: the gate at the command line."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+__all__ = ["add_commands"]
+
+
+def add_commands(commands: Any, *, tracking_uri: str) -> None:
+    """Add the four to the parser's commands; ``tracking_uri`` is the store unless another is named."""
+    promote = _command(
+        commands, "promote", "Promote a candidate to champion, or refuse it with every reason.", _promote
+    )
+    promote.add_argument("folder", type=Path, metavar="FOLDER", help="holds record.json and model/")
+    promote.add_argument("--policy", type=Path, default=Path("conf/policy.yaml"), help="(default: conf/policy.yaml)")
+    promote.add_argument("--why", default="", help="for the history")
+    rollback = _command(commands, "rollback", "Make an earlier champion the champion again.", _rollback)
+    rollback.add_argument("--to", type=int, metavar="N", help="its version (default: the champion before)")
+    rollback.add_argument("--why", default="", help="for the history")
+    history = _command(commands, "history", "Print who made which version champion, when and why.", _history)
+    audit = _command(
+        commands, "audit", "Find what the gate did not do: moved aliases, changed files, old waivers.", _audit
+    )
+    audit.add_argument("--policy", type=Path, help="whose waivers are looked at too")
+    for command in (rollback, history, audit):
+        command.add_argument("model", metavar="MODEL", help="its name in the registry")
+    for command in (promote, rollback, history, audit):
+        command.add_argument("--tracking-uri", default=tracking_uri, help="MLflow's store")
+
+
+def _command(commands: Any, name: str, text: str, run: Any) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    command.set_defaults(run=run)
+    return command
+
+
+def _promote(asked: argparse.Namespace) -> int:
+    from safeguards.gate import Policy, Record, promote
+    from safeguards.tracking import ModelRegistry
+
+    policy = Policy.read(asked.policy)
+    model = Record.read(asked.folder / "record.json").model
+    registry = ModelRegistry(model, asked.tracking_uri)
+    ruling = promote(asked.folder, policy=policy, registry=registry, why=asked.why)
+    for reason in (*ruling.reasons, *ruling.waived):
+        print(_printable(reason))
+    if not asked.quiet:
+        print(f"{model}: {'promoted' if ruling.admitted else 'refused'}, version {ruling.version or 'none'}")
+    return 0 if ruling.admitted else 1
+
+
+def _rollback(asked: argparse.Namespace) -> int:
+    from safeguards.gate import rollback
+    from safeguards.tracking import ModelRegistry
+
+    version = rollback(ModelRegistry(asked.model, asked.tracking_uri), to=asked.to, why=asked.why)
+    if not asked.quiet:
+        print(f"{asked.model}: version {version} is champion")
+    return 0
+
+
+def _history(asked: argparse.Namespace) -> int:
+    from safeguards.gate import History, Verifier
+    from safeguards.tracking import ModelRegistry
+
+    texts = ModelRegistry(asked.model, asked.tracking_uri).history()
+    found = History.of(texts, verifier=Verifier.configured())
+    for one in () if asked.quiet else found.entries:
+        move = f"champion {one.before or 'none'} -> {one.after or 'none'}"
+        print(_printable(f"{one.number}  {one.when}  {one.action} version {one.version}, {move}  {one.who}  {one.why}"))
+    for problem in found.problems:
+        print(_printable(problem))
+    return 1 if found.problems else 0
+
+
+def _audit(asked: argparse.Namespace) -> int:
+    from safeguards.gate import Policy, audit
+    from safeguards.tracking import ModelRegistry
+
+    policy = None if asked.policy is None else Policy.read(asked.policy)
+    findings = audit(ModelRegistry(asked.model, asked.tracking_uri), policy=policy)
+    for finding in findings:
+        print(_printable(str(finding)))
+    if not asked.quiet:
+        print(f"{asked.model}: {len(findings)} findings")
+    return 1 if findings else 0
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

@@ -1,0 +1,43 @@
+"""The gate at the command line: exit codes 0, 1 and 2, and one line for each error."""
+
+import pytest
+
+from safeguards.cli import main
+from safeguards.tracking import ModelRegistry
+from tests.gate.conftest import at_once
+from tests.gate.evidence import candidate
+from tests.tracking.conftest import here
+
+__all__ = ["at_once", "here"]
+
+POLICY = "required: [fairness/demographic_parity_difference]\nclasses: [tests.gate.nets.*]\ntracked: false\n"
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_candidate_its_history_and_an_audit(here, capsys):
+    folder, _ = candidate(here)
+    (here / "policy.yaml").write_text(POLICY)
+    uri = ["--tracking-uri", f"sqlite:///{here}/mlflow.db"]
+    assert main(["promote", str(folder), "--policy", "policy.yaml", "--why", "first", *uri]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "risk: promoted, version 1"
+    assert main(["history", "risk", *uri]) == 0
+    assert "promoted version 1, champion none -> 1" in capsys.readouterr().out
+    assert main(["audit", "risk", "--policy", "policy.yaml", *uri]) == 0
+    ModelRegistry("risk", uri[1])._client.delete_registered_model_alias("risk", "champion")
+    capsys.readouterr()
+    assert main(["audit", "risk", "--quiet", *uri]) == 1
+    assert capsys.readouterr().out == "alias: champion is gone, and the history says version 1\n"
+    assert main(["rollback", "risk", "--to", "1", *uri]) == 0
+    assert main(["audit", "risk", *uri]) == 0
+    assert main(["rollback", "risk", "--to", "7", *uri]) == 2
+    told = capsys.readouterr().err
+    assert told == "safeguards rollback: version 7 was never champion; those that were: 1\n"
+    strict = POLICY.replace("[fairness/demographic_parity_difference]", "[a/b]")
+    (here / "policy.yaml").write_text(strict)
+    (here / "other").mkdir()
+    refused, _ = candidate(here / "other", seed=1)
+    assert main(["promote", str(refused), "--policy", "policy.yaml", *uri]) == 1
+    assert "a/b: no verdict on it, and the policy requires one" in capsys.readouterr().out.splitlines()
+    (here / "candidate" / "record.json").write_text("{}")
+    assert main(["promote", str(folder), "--policy", "policy.yaml", *uri]) == 2
+    assert capsys.readouterr().err.count("\n") == 1
