@@ -14,7 +14,8 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--no-skip", metavar="MARKER", help="a skipped test with this marker counts as failed")
+    told = "a skipped test with this marker counts as failed; may be given several times"
+    parser.addoption("--no-skip", metavar="MARKER", action="append", default=[], help=told)
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -30,10 +31,10 @@ def pytest_runtest_setup() -> None:
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    marker = item.config.getoption("--no-skip")
-    if marker and report.skipped and item.get_closest_marker(marker):
-        report.outcome = "failed"
-        report.longrepr = f"{item.nodeid} was skipped under --no-skip={marker}: {report.longrepr}"
+    for marker in item.config.getoption("--no-skip"):
+        if report.skipped and item.get_closest_marker(marker):
+            report.outcome = "failed"
+            report.longrepr = f"{item.nodeid} was skipped under --no-skip={marker}: {report.longrepr}"
     return report
 
 

@@ -3,10 +3,13 @@
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
 from pipelines import search
+from pipelines.data.adult import SCHEMA
 from pipelines.train import main
 from safeguards import Outcome, verdicts
 from safeguards.drift import page
@@ -14,6 +17,7 @@ from tests.helpers.launch import launch
 
 CONF = Path(__file__).parents[1] / "conf"
 SEARCH = CONF / "search.yaml"
+ADULT = {"train": CONF / "train_adult.yaml", "search": CONF / "search_adult.yaml"}
 POLICY = CONF / "policy.yaml"  # read by tests/gate/test_policy.py
 SAFEGUARDS = sorted(CONF.glob("safeguards/*.yaml"))
 OVERLAYS = sorted([*CONF.glob("deepspeed/*.yaml"), *CONF.glob("strategy/*.yaml")])
@@ -54,6 +58,7 @@ def test_every_file_is_of_a_kind_that_is_run_here():
     assert {*CONF.rglob("*.yaml"), *CONF.rglob("*.yml")} == {
         CONF / "train.yaml",
         SEARCH,
+        *ADULT.values(),
         POLICY,
         CONF / "retrain.yaml",  # tests/pipelines/test_retrain.py runs it, and what it names
         *CONF.glob("scans/*.yaml"),
@@ -105,6 +110,35 @@ def test_the_search_as_it_stands_trains_a_trial(tmp_path, monkeypatch, capsys):
     model = yaml.safe_load(file.read_text())["model"]["init_args"]
     assert {f"model.init_args.{name}": value for name, value in model.items()}.items() >= tried.items()
     assert (tmp_path / "search.db").is_file()
+
+
+@pytest.fixture
+def census(tmp_path):
+    """A file in the form of the Adult census, with drawn values."""
+    draw, n = np.random.default_rng(0), 600
+    names = {name: draw.choice(["a", "b"], n) for name, kind in SCHEMA.items() if kind == "category"}
+    numbers = {name: draw.normal(size=n) for name, kind in SCHEMA.items() if kind == "number"}
+    own = {"income": ["<=50K", ">50K"], "sex": ["Female", "Male"], "split": ["train", "test"]}
+    table = {**names, **numbers, **{name: draw.choice(values, n) for name, values in own.items()}}
+    pd.DataFrame(table).to_csv(tmp_path / "adult.csv", index=False)
+    return tmp_path / "adult.csv"
+
+
+def test_the_training_run_on_adult_judges_both_limits(census):
+    own = [f"--config={ADULT['train']}", f"--data.init_args.path={census}"]
+    trainer = main(["fit", *own, *TWO_BATCHES, "--trainer.logger=false"]).trainer
+    found = {(verdict.safeguard, verdict.measure) for verdict in verdicts(trainer)}
+    assert found == {("fairness", "demographic_parity_difference"), ("adversarial", "robust_accuracy")}
+
+
+def test_the_search_on_adult_fits_its_training_run(census, tmp_path, capsys):
+    """Every edge of its space parses, under ZeRO-1; no trial is begun."""
+    (tmp_path / "path.yaml").write_text(yaml.safe_dump({"data": {"init_args": {"path": str(census)}}}))
+    named = [CONF / name for name in yaml.safe_load(ADULT["search"].read_text())["train"]]
+    assert named == [ADULT["train"], CONF / "deepspeed/zero1.yaml"]
+    files = ", ".join(map(str, [*named, tmp_path / "path.yaml"]))
+    code = search.main([f"--config={ADULT['search']}", f"--train=[{files}]", "--trials=0"])
+    assert (code, capsys.readouterr().out.startswith("0 trials:")) == (4, True)
 
 
 def fit_with_each(overlays):

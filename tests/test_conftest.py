@@ -33,7 +33,10 @@ def test_other():
 
 @pytest.mark.parametrize(
     ("options", "code", "said"),
-    [([], 0, "2 passed, 2 skipped in"), (["--no-skip=browser", "-n1"], 1, "1 failed, 2 passed, 1 skipped in")],
+    [
+        ([], 0, "2 passed, 2 skipped in"),
+        (["--no-skip=postgres", "--no-skip=browser", "-n1"], 1, "1 failed, 2 passed, 1 skipped in"),
+    ],
 )
 def test_a_skipped_browser_test_fails_under_no_skip(options: list[str], code: int, said: str, tmp_path: Path) -> None:
     shutil.copy(Path(__file__).with_name("conftest.py"), tmp_path)

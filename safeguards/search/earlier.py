@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import uuid
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,19 +17,29 @@ if TYPE_CHECKING:
 
     from safeguards.search.result import Result
 
-__all__ = ["agree_with_earlier", "quiet", "read_earlier"]
+__all__ = ["IDENTITY", "agree_with_earlier", "begin", "quiet", "read_earlier"]
 
-ASKED = "safeguards"
+IDENTITY, ASKED = "safeguards.id", "safeguards"
+BEGINNING_SECONDS, PAUSE_SECONDS = 5.0, 0.1
+
+
+def begin(study: Study, asked: Mapping[str, Any]) -> None:
+    """Note in a new study what is asked of it, and by what it is known as long as it lives."""
+    study.set_user_attr(IDENTITY, uuid.uuid4().hex)
+    study.set_user_attr(ASKED, dict(asked))
 
 
 def agree_with_earlier(study: Study, asked: Mapping[str, Any]) -> None:
-    """Note what is asked of a new study; of an old one it must be the same.
+    """Of a study that is there already the same must be asked.
 
-    Earlier trials lack a constraint that is new, and Optuna would take them for feasible. Raises `ConfigurationError`.
+    Earlier trials lack a constraint that is new, and Optuna would take them for feasible. Another search may have made
+    the study a moment ago, and is about to note what it asks. Raises `ConfigurationError`.
     """
-    before = study.user_attrs.get(ASKED)
+    until = time.monotonic() + BEGINNING_SECONDS
+    while (before := study.user_attrs.get(ASKED)) is None and time.monotonic() < until:
+        time.sleep(PAUSE_SECONDS)
     if before is None:
-        study.set_user_attr(ASKED, dict(asked))
+        begin(study, asked)
     elif before != asked:
         raise ConfigurationError(
             f"the study {study.study_name!r} asked for {before}, not for {asked}: give the search another name"

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from safeguards.search.attempts import KILLED, REASON, uncounted
 from safeguards.search.result import Candidate, Direction, Result
-from safeguards.search.storage import attempts_lost
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
 
-__all__ = ["REASON", "read_result"]
-
-REASON = "reason"
+__all__ = ["read_result"]
 
 
 def read_result(
@@ -24,7 +22,7 @@ def read_result(
     import optuna
 
     every = study.get_trials(deepcopy=False)
-    lost = attempts_lost(every)
+    lost = uncounted(every)
     counted = [trial for trial in every if trial.number not in lost]
     states = optuna.trial.TrialState
     return Result(
@@ -32,9 +30,7 @@ def read_result(
         candidates=[_candidate(one, constraints, unmeasured) for one in counted if one.state is states.COMPLETE],
         pruned=sum(trial.state is states.PRUNED for trial in counted),
         reasons={
-            trial.number: str(trial.user_attrs.get(REASON, "its search was killed"))
-            for trial in counted
-            if trial.state is states.FAIL
+            trial.number: str(trial.user_attrs.get(REASON, KILLED)) for trial in counted if trial.state is states.FAIL
         },
     )
 

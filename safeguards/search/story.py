@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import socket
-import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
-from safeguards.search.reading import REASON
+from safeguards.search.attempts import KILLED, OWNER, REASON, uncounted
+from safeguards.search.earlier import IDENTITY
 from safeguards.search.result import Candidate, Direction, Result
-from safeguards.search.storage import OWNER, attempts_lost
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Story", "Tried", "read_story"]
 
-IDENTITY, VERDICTS = "safeguards.id", "verdicts"
-KILLED = "its search was killed"
+VERDICTS = "verdicts"
 State = Literal["complete", "pruned", "failed", "lost"]
 
 
@@ -28,9 +26,10 @@ State = Literal["complete", "pruned", "failed", "lost"]
 class Tried:
     """One trial that has ended.
 
-    A lost one was begun by a search that was killed, and trained again under another number. ``values`` are by
-    objective, of a complete trial only; ``violations`` are 0 or less where a constraint is kept. ``began`` and
-    ``ended`` are seconds since 1970. ``here``: whether a search on this host trained it.
+    A lost one was begun by a search that was killed, and trained again under another number; or it was left before it
+    trained, because another search had its values or its place. ``values`` are by objective, of a complete trial only;
+    ``violations`` are 0 or less where a constraint is kept. ``began`` and ``ended`` are seconds since 1970. ``here``:
+    whether a search on this host trained it.
     """
 
     number: int
@@ -97,11 +96,9 @@ class Story:
 def read_story(
     study: Study, *, objectives: Mapping[str, Direction], constraints: Sequence[str], unmeasured: float
 ) -> Story:
-    """What the study holds now. A study that has no identity yet gets one."""
-    if IDENTITY not in study.user_attrs:
-        study.set_user_attr(IDENTITY, uuid.uuid4().hex)
+    """What the study holds now."""
     every = study.get_trials(deepcopy=False)
-    lost = attempts_lost(every)
+    lost = uncounted(every)
     return Story(
         identity=str(study.user_attrs[IDENTITY]),
         name=study.study_name,

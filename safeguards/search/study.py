@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 import math
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from safeguards.core.errors import ConfigurationError, TrialFailed
-from safeguards.core.process import this_process
 from safeguards.core.ranks import describe
+from safeguards.search.attempts import REASON, Retry, begun, claim, running, take_up_orphans
 from safeguards.search.constraints import Policy
 from safeguards.search.dimension import Value
-from safeguards.search.earlier import agree_with_earlier, quiet, read_earlier
+from safeguards.search.earlier import agree_with_earlier, begin, quiet, read_earlier
 from safeguards.search.line import Ending
-from safeguards.search.reading import REASON, read_result
+from safeguards.search.reading import read_result
 from safeguards.search.result import Direction, Result
 from safeguards.search.samplers import named_pruner, named_sampler
 from safeguards.search.space import Space
-from safeguards.search.storage import OWNER, Retry, begun, open_storage, take_up_orphans
+from safeguards.search.storage import open_storage
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -87,7 +86,6 @@ class Search:
             self._pruner = named_pruner(pruner)
             named_sampler(sampler, seed, drawn=0)
             self.study = self._open(open_storage(storage, self._retry), name)
-            agree_with_earlier(self.study, self._asked())
             self.study.sampler = named_sampler(sampler, seed, drawn=len(self.study.get_trials(deepcopy=False)))
             self.study.pruner = self._pruner
 
@@ -104,11 +102,17 @@ class Search:
             )
 
     def _open(self, storage: Any, name: str) -> Study:
+        """Of searches that begin at once one makes the study; the others find it."""
         import optuna
 
-        return optuna.create_study(
-            storage=storage, study_name=name, load_if_exists=True, directions=list(self.objectives.values())
-        )
+        try:
+            study = optuna.create_study(storage=storage, study_name=name, directions=list(self.objectives.values()))
+        except optuna.exceptions.DuplicatedStudyError:
+            study = optuna.load_study(storage=storage, study_name=name)
+            agree_with_earlier(study, self._asked())
+        else:
+            begin(study, self._asked())
+        return study
 
     def _asked(self) -> dict[str, Any]:
         return {
@@ -170,21 +174,16 @@ class Search:
 
     def _left(self, trials: int) -> int:
         """How many trials are still to be begun; below 0 while all are begun and some still run; 0 at the end."""
-        import optuna
-
         take_up_orphans(self.study, self._retry)
-        optuna.storages.fail_stale_trials(self.study)
         counted = begun(self.study)
-        running = sum(not trial.state.is_finished() for trial in counted)
-        return max(0, trials - len(counted)) or -running
+        return max(0, trials - len(counted)) or -sum(map(running, counted))
 
     def _objective(self, trial: Trial, train: Train, trials: int) -> Any:
         import optuna
 
-        trial.set_user_attr(OWNER, this_process())
-        self._leave_surplus(trial, trials)
-        parameters = self.space.suggest(trial)
         try:
+            claim(self.study, trial, most=trials)
+            parameters = self.space.suggest(trial)
             ending = train(Task(number=trial.number, parameters=parameters, prune=self._prune(trial)))
             values = self._values(ending)
         except TrialFailed as failed:
@@ -197,12 +196,6 @@ class Search:
         if ending.state == "pruned":
             raise optuna.TrialPruned(ending.reason)
         return values
-
-    def _leave_surplus(self, trial: Trial, trials: int) -> None:
-        """Of several searches that begin the last trial at once, the lowest number trains; the others' stay queued."""
-        if sum(one.number < trial.number for one in begun(self.study)) >= trials:
-            Retry(sys.maxsize)(self.study, self._frozen(trial))
-            raise TrialFailed("another search had begun the last trial")
 
     def _frozen(self, trial: Trial) -> FrozenTrial:
         return self.study.get_trials(deepcopy=False)[trial.number]

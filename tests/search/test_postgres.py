@@ -1,84 +1,125 @@
-"""A study that several searches share, and its server gone for a while: on a real PostgreSQL."""
+"""Several hosts on one study, searches that are killed, and a server that goes away: on a real PostgreSQL."""
 
-import importlib.util
+import json
 import os
-import subprocess
-import sys
+import signal
+import socket
 import threading
 import time
-import uuid
 from pathlib import Path
 
 import pytest
-from sqlalchemy import make_url
+import sqlalchemy
 
+from safeguards.search import Ending, Torchrun, story_of
+from tests.helpers.launch import launch
 from tests.search.gate import Gate
+from tests.search.server import MARKS, fresh_database
+from tests.search.test_torchrun import TRIAL, environment
 from tests.search.told import complete, search
 
-ROOT = Path(__file__).resolve().parents[2]
-ADDRESS = os.environ.get("SAFEGUARDS_POSTGRES_URL", "")
+OUTAGE_SECONDS = 20.0
+TRIALS = 10
+QUEUED = [{"rate": 0.25, "kind": "a"}, {"rate": 0.75, "kind": "b", "more": 2}]
 
-pytestmark = [
-    pytest.mark.postgres,
-    pytest.mark.skipif(not ADDRESS, reason="SAFEGUARDS_POSTGRES_URL names no server"),
-    pytest.mark.skipif(not importlib.util.find_spec("psycopg"), reason="psycopg is not installed"),
-]
+pytestmark = MARKS
 
 
 @pytest.fixture
-def name():
-    return f"test-{uuid.uuid4()}"
+def fresh():
+    with fresh_database() as address:
+        yield address
 
 
-def work(name, seed):
-    """One of several searches: trials of a tenth of a second each, 12 for all of them."""
+def work(address, folder):
+    """One of three hosts. The last is killed in its first trial; the others are in theirs until then."""
+    from safeguards.search import storage
+
+    rank, killed = int(os.environ["RANK"]), Path(folder, "killed")
+    socket.gethostname = lambda: f"host-{rank}"
+    storage.HEARTBEAT_SECONDS, storage.GRACE_SECONDS = 1, 5
     seen = []
 
     def train(task):
-        time.sleep(0.1)
-        seen.append(task.number)
+        seen.append([task.number, dict(task.parameters)])
+        if rank == 2:
+            killed.write_text(json.dumps(seen))
+            os.kill(os.getpid(), signal.SIGKILL)
+        wait_for(killed)
         return complete(task.parameters["rate"])
 
-    result = search(ADDRESS, name=name, seed=seed).run(train, trials=12)
-    print(result.ended, result.best[0].number, *seen)
+    import optuna  # noqa: F401 - what takes long comes before they begin together
+
+    Path(folder, f"ready{rank}").touch()
+    wait_for(*[Path(folder, f"ready{other}") for other in range(3)])
+    one = search(address, seed=rank)
+    for values in QUEUED:
+        one.enqueue(values)
+    result = one.run(train, trials=TRIALS)
+    return {"ended": result.ended, "best": result.best[0].number, "seen": seen, "identity": story_of(one).identity}
 
 
-def test_three_searches_share_a_study_and_no_trial_is_counted_twice(name):
-    search(ADDRESS, name=name)
-    code = "import sys, tests.search.test_postgres as it; it.work(sys.argv[1], int(sys.argv[2]))"
-    command = [sys.executable, "-c", code, name]
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])}
-    searches = [
-        subprocess.Popen([*command, str(seed)], cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True)
-        for seed in (1, 2, 3)
-    ]
-    told = [one.communicate(timeout=120)[0].split() for one in searches]
-    assert [one.returncode for one in searches] == [0, 0, 0]
-    assert {tuple(words[:2]) for words in told} == {("12", told[0][1])}
-    trained = [int(number) for words in told for number in words[2:]]
-    assert len(trained) == len(set(trained)) == 12
+def wait_for(*files, seconds=60.0):
+    until = time.monotonic() + seconds
+    while not all(file.exists() for file in files) and time.monotonic() < until:
+        time.sleep(0.02)
+    assert all(file.exists() for file in files)
 
 
-def test_a_server_that_goes_in_mid_trial_and_comes_back_loses_nothing(name):
-    url = make_url(ADDRESS)
-    with Gate(url.host, url.port or 5432) as gate:
+def test_three_hosts_begin_a_study_at_once_and_one_is_killed(fresh, tmp_path):
+    """Nobody has made the tables yet; each queues the same values; no trial is lost and none is trained twice."""
+    told = launch(f"{__file__}:work", world=3, timeout=120, check=False, address=fresh, folder=str(tmp_path))
+    assert [one.returncode for one in told] == [0, 0, -signal.SIGKILL], [one.stderr[-2000:] for one in told]
+    first, second = told[0].value, told[1].value
+    assert first["ended"] == second["ended"] == TRIALS
+    assert (first["best"], first["identity"]) == (second["best"], second["identity"])
+    ((_, lost),) = json.loads((tmp_path / "killed").read_text())
+    trained = first["seen"] + second["seen"]
+    assert len(trained) == len({number for number, _ in trained}) == TRIALS
+    values = [values for _, values in trained]
+    assert values.count(lost) == 1, "what was lost is trained by another host, once"
+    assert [values.count(one) for one in QUEUED] == [1, 1]
+
+
+def killed_search(address, folder):
+    """Its third trial kills it."""
+    told = {0: ("die", {}), 1: ("finished", {}), 2: ("kill", {"search": os.getpid()})}
+
+    def train(task):
+        what, more = told[task.number]
+        place = Path(folder, str(task.number))
+        job = Torchrun(command=(TRIAL, what), processes=2, environment=environment())
+        return job.run([json.dumps({"where": str(place), **more})], place, task.prune)
+
+    search(address, objectives={"score": "maximize"}, constraints=["toy/accuracy"]).run(train, trials=3)
+
+
+def test_a_worker_killed_a_search_killed_and_the_server_gone_for_20_seconds(fresh, tmp_path):
+    """Of three trials the first fails, the second is told, the third is begun again and outlives the outage."""
+    url = sqlalchemy.make_url(fresh)
+    with Gate(url.host, url.port) as gate:
         beyond = url.set(host="127.0.0.1", port=gate.port).render_as_string(hide_password=False)
-        one = search(beyond, name=name)
+        (dead,) = launch(
+            f"{__file__}:killed_search", world=1, timeout=120, check=False, address=beyond, folder=str(tmp_path)
+        )
+        assert dead.returncode == -signal.SIGKILL, dead.stderr[-2000:]
 
         def train(task):
             gate.is_open = False
-            back = threading.Timer(3.0, lambda: setattr(gate, "is_open", True))
+            back = threading.Timer(OUTAGE_SECONDS, lambda: setattr(gate, "is_open", True))
             back.start()
             began = time.monotonic()
             assert task.prune(1, 0.5) is False
-            assert time.monotonic() - began > 1.0, "the server was not gone"
+            assert time.monotonic() - began > OUTAGE_SECONDS - 1.0, "the server was not gone"
             back.join()
-            return complete()
+            return Ending(state="complete", values={"score": 0.9}, violations={"toy/accuracy": -0.1})
 
-        result = one.run(train, trials=2)
-        trials = one.study.get_trials()
-    assert (result.ended, result.reasons) == (2, {})
-    assert [(trial.number, trial.state.name, trial.intermediate_values) for trial in trials] == [
-        (0, "COMPLETE", {1: 0.5}),
-        (1, "COMPLETE", {1: 0.5}),
-    ]
+        again = search(beyond, objectives={"score": "maximize"}, constraints=["toy/accuracy"])
+        result = again.run(train, trials=3)
+        trials = again.study.get_trials(deepcopy=False)
+    assert result.ended == 3
+    assert list(result.reasons) == [0]
+    assert result.reasons[0].startswith("a process was killed by signal SIGKILL")
+    assert [trial.state.name for trial in trials] == ["FAIL", "COMPLETE", "FAIL", "COMPLETE"]
+    assert trials[3].params == trials[2].params
+    assert trials[3].intermediate_values == {1: 0.5}

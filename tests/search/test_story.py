@@ -6,7 +6,7 @@ import optuna
 
 from safeguards.core.errors import TrialFailed
 from safeguards.search import Ending, Search, Space
-from safeguards.search.storage import OWNER, Retry
+from safeguards.search.attempts import OWNER, Retry
 from safeguards.search.story import read_story
 
 SPACE = Space.read({"rate": {"type": "float", "low": 0.0, "high": 1.0}})

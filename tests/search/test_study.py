@@ -12,7 +12,7 @@ import sqlalchemy
 from safeguards.core.errors import ConfigurationError, TrialFailed
 from safeguards.core.process import this_process
 from safeguards.search import Ending
-from safeguards.search.storage import OWNER, Retry, begun
+from safeguards.search.attempts import OWNER, Retry, begun
 from tests.search.told import SPACE, complete, search
 
 STATES = optuna.trial.TrialState

@@ -23,6 +23,13 @@ def die(where):
     time.sleep(600)
 
 
+def kill(where, search):
+    """Kills the search that it belongs to, and waits for ever."""
+    if RANK == 0:
+        os.kill(search, signal.SIGKILL)
+    time.sleep(600)
+
+
 def hang(where):
     """Hangs, deaf to signals, with a child in a session of its own that is no better."""
     deaf = (
