@@ -22,10 +22,10 @@ from pathlib import Path
 
 from benchmarks.timing import Result
 
-BENCHMARKS = ("fit", "fairness", "attack", "drift", "year", "review", "tracking")
+BENCHMARKS = ("fit", "fairness", "attack", "drift", "year", "review", "tracking", "search", "hypervolume")
 PACKAGES = (
     "torch", "pytorch-lightning", "fairlearn", "adversarial-robustness-toolbox", "evidently", "torchattacks", "foolbox",
-    "numpy", "pandas", "scipy",
+    "optuna", "numpy", "pandas", "scipy",
 )  # fmt: skip
 
 

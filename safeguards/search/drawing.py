@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["BLUE", "GREEN", "GREY", "ORANGE", "drawn", "plain_axes", "shown", "shown_names"]
+__all__ = ["BLUE", "GREEN", "GREY", "ORANGE", "drawn", "plain_axes", "shown", "shown_names", "wrapped"]
 
 # Okabe and Ito's, which the colour-blind tell apart; each goes with a shape of its own.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#6B6B6B"
@@ -39,6 +39,16 @@ def shown(text: object, longest: int = LONGEST) -> str:
         return line or "\u00b7"
     head = longest // 3
     return f"{line[:head]}\u2026{line[len(line) - (longest - head - 1) :]}"
+
+
+def wrapped(text: object, longest: int) -> str:
+    """A name in one line or two, parted after a sign where it can be."""
+    line = shown(text, 2 * longest)
+    if len(line) <= longest:
+        return line
+    cut = max(line.rfind(sign, 0, longest) for sign in "/._ ") + 1
+    cut = cut if len(line) - cut <= longest else longest
+    return f"{line[:cut]}\n{line[cut:]}"
 
 
 def shown_names(names: Iterable[str], longest: int = LONGEST) -> dict[str, str]:

@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
-from safeguards.search.drawing import BLUE, GREEN, GREY, ORANGE, drawn, plain_axes, shown, shown_names
-from safeguards.search.result import Candidate
+from safeguards.search.drawing import BLUE, GREEN, GREY, ORANGE, drawn, plain_axes, shown, shown_names, wrapped
+from safeguards.search.result import Candidate, Direction
 from safeguards.search.story import Story, Tried
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def draw_history(story: Story) -> bytes:
         for axes, name in zip(panels, names, strict=True):
             _points(axes, story.complete, _number, _value(name))
             _best_so_far(axes, story, name, last)
-            axes.set_ylabel(shown(name, 28))
+            axes.set_ylabel(wrapped(name, 28))
         _strip(strip, story)
         strip.set_xlim(-0.7, max(last, 1) + 0.7)
         _finish(figure, panels, story)
@@ -67,15 +67,15 @@ def draw_front(story: Story) -> bytes:
             for label, front, look in fronts:
                 spots = sorted((one.values[place], one.values[0]) for one in front)
                 axes.plot(*_columns(spots), label=label, zorder=1, linewidth=1.4, **look)
-            axes.set_xlabel(f"{shown(other, 30)} ({story.objectives[other]})")
-            axes.set_ylabel(f"{shown(first, 30)} ({story.objectives[first]})")
+            axes.set_xlabel(f"{wrapped(other, 40)} ({story.objectives[other]})")
+            axes.set_ylabel(f"{wrapped(first, 30)} ({story.objectives[first]})")
         _finish(figure, panels, story)
 
     return drawn(*_size(len(others)), draw)
 
 
 def draw_limits(story: Story) -> bytes:
-    """The first objective against the violation of each constraint: what keeping the limits costs.
+    """The first objective against the violation of each constraint, with the Pareto front of both: what a limit costs.
 
     With one objective the best feasible trial, and the one that a search without limits would have chosen, are marked
     in each panel. Raises ``ValueError`` for a study without constraints.
@@ -89,13 +89,14 @@ def draw_limits(story: Story) -> bytes:
         for axes, constraint in zip(panels, story.constraints, strict=True):
             measured = [one for one in story.complete if one.violations[constraint] < story.unmeasured]
             _points(axes, measured, _violation(constraint), _value(name))
+            _front_of(axes, measured, constraint, _value(name), story.objectives[name])
             if len(story.objectives) == 1:
                 _mark_chosen(axes, story, constraint)
             _shade_refused(axes)
             missing = len(story.complete) - len(measured)
             axes.set_title(shown(constraint, 40) + (f"\n{missing} not measured" if missing else ""))
             axes.set_xlabel("violation: kept at 0 or less")
-            axes.set_ylabel(shown(name, 30))
+            axes.set_ylabel(wrapped(name, 34))
         _finish(figure, panels, story)
 
     return drawn(*_size(len(story.constraints)), draw)
@@ -177,6 +178,15 @@ def _mark_chosen(axes: Axes, story: Story, constraint: str) -> None:
         axes.scatter(*_columns(measured), label=label, marker=marker, edgecolors=color, **CHOSEN)
 
 
+def _front_of(axes: Axes, measured: Sequence[Tried], constraint: str, value: Number, direction: Direction) -> None:
+    """The best value that was reached at a violation or less."""
+    better = max if direction == "maximize" else min
+    spots = sorted((one.violations[constraint], value(one)) for one in measured)
+    best = list(accumulate((reached for _, reached in spots), better))
+    at = [violation for violation, _ in spots]
+    axes.step(at, best, where="post", color="black", linestyle=":", linewidth=1.2, zorder=1, label="Pareto front")
+
+
 def _shade_refused(axes: Axes) -> None:
     """Everything to the right of 0, which is always in sight."""
     axes.axvline(0.0, color=ORANGE, linewidth=1.0, linestyle="--")
@@ -204,7 +214,11 @@ def _finish(figure: Figure, panels: Sequence[Axes], story: Story) -> None:
     """One legend for all, below, where it hides nothing."""
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(
-        handles, labels, loc="outside lower center", ncols=2 if len(labels) == 4 else len(labels), frameon=False
+        handles,
+        labels,
+        loc="outside lower center",
+        ncols=len(labels) if len(labels) < 4 else -(-len(labels) // 2),
+        frameon=False,
     )
     counted = [one for one in story.tried if one.state != "lost"]
     ended = f"{len(counted)} trial{'s' if len(counted) != 1 else ''}"

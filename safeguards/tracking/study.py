@@ -107,7 +107,8 @@ class StudyTracker:
         with _one_at_a_time(study.identity):
             client, experiment = self._open()
             runs = _runs_of(client, experiment, study.identity)
-            parent = _parent(client, experiment, study, runs)
+            parent, *others = _parents(client, experiment, study, runs)
+            _take_in(client, parent, others, runs)
             children = {run.data.tags[TRIAL]: run for run in reversed(runs) if TRIAL in run.data.tags}
             for one in study.tried:
                 child = children.get(str(one.number))
@@ -165,15 +166,25 @@ def _runs_of(client: MlflowClient, experiment: str, identity: str) -> list[Run]:
             return found
 
 
-def _parent(client: MlflowClient, experiment: str, study: Study, runs: Sequence[Run]) -> str:
-    parents = [run.info.run_id for run in runs if TRIAL not in run.data.tags]
+def _parents(client: MlflowClient, experiment: str, study: Study, runs: Sequence[Run]) -> list[str]:
+    """The run of the study, and others if two hosts that began it at once made one each."""
+    parents = sorted((run.info.start_time, str(run.info.run_id)) for run in runs if TRIAL not in run.data.tags)
     if parents:
-        return str(parents[0])
+        return [run_id for _, run_id in parents]
     began = min((one.began for one in study.tried if one.began is not None), default=time.time())
     made = client.create_run(
         experiment, start_time=int(began * 1000), tags={STUDY: study.identity}, run_name=said(study.name)
     )
-    return str(made.info.run_id)
+    return [str(made.info.run_id)]
+
+
+def _take_in(client: MlflowClient, parent: str, others: Sequence[str], runs: Sequence[Run]) -> None:
+    """The run that every host takes for the study's gets the trials below the others, which go."""
+    for run in runs:
+        if run.data.tags.get(PARENT) in others:
+            client.set_tag(run.info.run_id, PARENT, parent)
+    for run_id in others:
+        client.delete_run(run_id)
 
 
 def _made(client: MlflowClient, experiment: str, study: Study, one: Trial) -> Run:

@@ -5,7 +5,7 @@ import warnings
 import pytest
 
 from safeguards.search import drawing, plots
-from safeguards.search.drawing import shown, shown_names
+from safeguards.search.drawing import shown, shown_names, wrapped
 from safeguards.search.plots import draw_front, draw_history, draw_importance, draw_limits
 from safeguards.search.story import Story, Tried
 
@@ -144,7 +144,26 @@ def test_a_name_is_drawn_as_it_is_written_and_never_read(monkeypatch, figure):
         assert all(draw(one).startswith(PNG) for draw in (draw_history, draw_front, draw_limits))
         assert draw_importance({HOSTILE: {HOSTILE: 0.5, HOSTILE + "2": 0.5}}, title=HOSTILE).startswith(PNG)
     assert matplotlib.rcParams["text.usetex"] is True
-    assert all(len(axes.get_ylabel()) <= 44 for one in figure for axes in one.axes)
+    lines = [line for one in figure for axes in one.axes for line in axes.get_ylabel().split("\n")]
+    assert max(map(len, lines)) <= 44
+
+
+def test_a_name_that_does_not_fit_takes_two_lines():
+    assert wrapped("val_accuracy", 28) == "val_accuracy"
+    assert wrapped("safeguard/adversarial/robust_accuracy", 28) == "safeguard/adversarial/\nrobust_accuracy"
+    assert wrapped("x" * 30, 28) == "x" * 28 + "\n" + "x" * 2
+    assert [len(line) for line in wrapped("a" * 100, 28).split("\n")] == [28, 28]
+    assert [len(line) for line in wrapped("a/" + "b" * 54, 28).split("\n")] == [28, 28]
+
+
+def test_the_limits_have_the_front_of_value_and_violation(figure):
+    tried = [
+        complete(n, [value], [gap]) for n, (value, gap) in enumerate([(0.5, -0.2), (0.9, 0.1), (0.4, 0.0), (0.7, -0.1)])
+    ]
+    draw_limits(story(tried))
+    (axes,) = figure[0].axes
+    (front,) = [line for line in axes.get_lines() if line.get_label() == "Pareto front"]
+    assert front.get_xydata().tolist() == [[-0.2, 0.5], [-0.1, 0.7], [0.0, 0.7], [0.1, 0.9]]
 
 
 def test_long_names_keep_their_ends_and_stay_apart():

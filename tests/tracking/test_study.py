@@ -189,3 +189,20 @@ def test_a_picture_that_cannot_be_drawn_ends_nothing(here: Path, caplog: pytest.
 def test_what_is_no_identity_reaches_no_query(here: Path, identity: str, caplog: pytest.LogCaptureFixture) -> None:
     assert not keep(replace(Study((Trial(0),)), identity=identity))
     assert "no identity" in caplog.text
+
+
+def test_of_two_runs_that_hosts_made_for_a_study_at_once_one_stays_with_the_trials_of_both() -> None:
+    """Neither had seen the other's."""
+    assert keep(Study((Trial(0),)))
+    (first,), _ = runs()
+    later = first.info.start_time + 1
+    second = client().create_run(first.info.experiment_id, start_time=later, tags={"safeguards.study": "a1b2"})
+    tags = {"safeguards.study": "a1b2", "safeguards.trial": "1", "mlflow.parentRunId": second.info.run_id}
+    client().create_run(first.info.experiment_id, start_time=later, tags=tags)
+    assert keep(Study((Trial(0), Trial(1, here=False))), last=True)
+    (parent,), children = runs()
+    assert parent.info.run_id == first.info.run_id
+    assert {number: run.data.tags["mlflow.parentRunId"] for number, run in children.items()} == {
+        0: first.info.run_id,
+        1: first.info.run_id,
+    }
