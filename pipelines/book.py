@@ -7,7 +7,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
-from safeguards.search import Search, pictures_of, story_of
+from safeguards.search import Search, pictures_of
 from safeguards.tracking import StudyTracker
 
 __all__ = ["Book"]
@@ -36,7 +36,7 @@ class Book:
         """The trial's configuration with the tags by which the run that it makes is found again."""
         whole: dict[str, Any] = deepcopy(dict(job))
         if self.tracker is not None:
-            tags = self.tracker.tags(story_of(self.search).identity, number)
+            tags = self.tracker.tags(self.search.story().identity, number)
             for keeper in _keepers(whole):
                 settings = keeper.setdefault("init_args", {})
                 settings["tags"] = {**(settings.get("tags") or {}), **tags}
@@ -45,7 +45,7 @@ class Book:
     def keep(self, *, last: bool = False, more: Mapping[str, bytes] | None = None) -> None:
         """What the study holds now, and ``more`` files by name."""
         if self.tracker is not None:
-            self.tracker.keep(story_of(self.search), lambda: {**self._files(), **(more or {})}, last=last)
+            self.tracker.keep(self.search.story(), lambda: {**self._files(), **(more or {})}, last=last)
 
     def _files(self) -> dict[str, bytes]:
         return {"result.txt": self.search.result().text().encode(), **pictures_of(self.search)}

@@ -15,7 +15,6 @@ from safeguards.search import (
     search_again,
     sensitivity_page,
     shares_of,
-    story_of,
     train_variants,
     variants,
 )
@@ -50,7 +49,7 @@ class Again:
         """Train what the study does not hold yet."""
         every = len(self.variants)
         self.study.run(train_variants(train, self.variants), trials=every, told=told, give_up_after=every + 1)
-        return Sensitivity.of(story_of(self.search).trial(self.number), story_of(self.study))
+        return Sensitivity.of(self.search.story().trial(self.number), self.study.story())
 
     def write(self, found: Sensitivity, folder: Path) -> Path:
         """The page."""

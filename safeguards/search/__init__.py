@@ -3,7 +3,7 @@
 Optuna is loaded when a `Search` is made, so that the processes of a trial, which only report, do without it.
 """
 
-from safeguards.search.album import pictures_of, shares_of, story_of
+from safeguards.search.album import pictures_of, shares_of
 from safeguards.search.constraints import Policy
 from safeguards.search.declared import declared_limits
 from safeguards.search.line import Ending
@@ -33,7 +33,6 @@ __all__ = [
     "search_again",
     "sensitivity_page",
     "shares_of",
-    "story_of",
     "train_variants",
     "variants",
     "without_secrets_of",

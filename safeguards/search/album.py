@@ -1,4 +1,4 @@
-"""What there is to see of a search: its story, and every picture that it gives something to draw for."""
+"""What there is to see of a search: every picture that it gives something to draw for."""
 
 from __future__ import annotations
 
@@ -6,19 +6,11 @@ from typing import TYPE_CHECKING
 
 from safeguards.search.importance import importance
 from safeguards.search.plots import draw_front, draw_history, draw_importance, draw_limits
-from safeguards.search.story import Story, read_story
 
 if TYPE_CHECKING:
     from safeguards.search.study import Search
 
-__all__ = ["pictures_of", "shares_of", "story_of"]
-
-
-def story_of(search: Search) -> Story:
-    """The trials that have ended, as plain data."""
-    return read_story(
-        search.study, objectives=search.objectives, constraints=search.constraints, unmeasured=search.policy.unmeasured
-    )
+__all__ = ["pictures_of", "shares_of"]
 
 
 def shares_of(search: Search) -> dict[str, dict[str, float]]:
@@ -33,7 +25,7 @@ def shares_of(search: Search) -> dict[str, dict[str, float]]:
 
 def pictures_of(search: Search) -> dict[str, bytes]:
     """PNG files by name: the history, the front of several objectives, the limits, and importance from 10 trials on."""
-    story = story_of(search)
+    story = search.story()
     found = {"history.png": draw_history(story)}
     if len(story.objectives) > 1:
         found["front.png"] = draw_front(story)

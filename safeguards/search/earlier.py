@@ -10,16 +10,16 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from safeguards.core.errors import ConfigurationError
-from safeguards.search.reading import read_result
+from safeguards.search.story import IDENTITY, read_story
 
 if TYPE_CHECKING:
     from optuna import Study
 
     from safeguards.search.result import Result
 
-__all__ = ["IDENTITY", "agree_with_earlier", "begin", "quiet", "read_earlier"]
+__all__ = ["agree_with_earlier", "begin", "quiet", "read_earlier"]
 
-IDENTITY, ASKED = "safeguards.id", "safeguards"
+ASKED = "safeguards"
 BEGINNING_SECONDS, PAUSE_SECONDS = 5.0, 0.1
 
 
@@ -62,7 +62,7 @@ def read_earlier(study: Study, name: str, *, unmeasured: float) -> Result:
     if asked is None:
         raise ConfigurationError(f"the study {name!r} was not made by a Search: what is feasible in it is not known")
     objectives, constraints = dict(asked["objectives"]), asked["constraints"]
-    return read_result(other, objectives=objectives, constraints=constraints, unmeasured=unmeasured)
+    return read_story(other, objectives=objectives, constraints=constraints, unmeasured=unmeasured).result
 
 
 @contextmanager

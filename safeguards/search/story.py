@@ -9,16 +9,15 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, Literal
 
 from safeguards.search.attempts import KILLED, OWNER, REASON, uncounted
-from safeguards.search.earlier import IDENTITY
 from safeguards.search.result import Candidate, Direction, Result
 
 if TYPE_CHECKING:
     from optuna import Study
     from optuna.trial import FrozenTrial
 
-__all__ = ["Story", "Tried", "read_story"]
+__all__ = ["IDENTITY", "Story", "Tried", "read_story"]
 
-VERDICTS = "verdicts"
+IDENTITY, VERDICTS = "safeguards.id", "verdicts"
 State = Literal["complete", "pruned", "failed", "lost"]
 
 

@@ -15,11 +15,11 @@ from safeguards.search.constraints import Policy
 from safeguards.search.dimension import Value
 from safeguards.search.earlier import agree_with_earlier, begin, quiet, read_earlier
 from safeguards.search.line import Ending
-from safeguards.search.reading import read_result
 from safeguards.search.result import Direction, Result
 from safeguards.search.samplers import named_pruner, named_sampler
 from safeguards.search.space import Space
 from safeguards.search.storage import open_storage
+from safeguards.search.story import Story, read_story
 
 if TYPE_CHECKING:
     from optuna import Study, Trial
@@ -230,7 +230,11 @@ class Search:
 
     def result(self) -> Result:
         """What the study holds now."""
-        return read_result(
+        return self.story().result
+
+    def story(self) -> Story:
+        """Its trials that have ended, as plain data."""
+        return read_story(
             self.study,
             objectives=self.objectives,
             constraints=self.constraints,

@@ -8,9 +8,10 @@ import optuna
 import pytest
 import sqlalchemy
 
-from safeguards.search import Search, Sensitivity, Space, search_again, storage, story_of, train_variants, variants
+from safeguards.search import Search, Sensitivity, Space, search_again, storage, train_variants, variants
 from safeguards.search.attempts import LEFT, OWNER, Retry
-from safeguards.search.earlier import ASKED, IDENTITY
+from safeguards.search.earlier import ASKED
+from safeguards.search.story import IDENTITY
 from tests.helpers.launch import launch
 from tests.search.told import SPACE, complete, search
 
@@ -50,7 +51,7 @@ def test_same_values_that_two_searches_asked_for_at_once_are_trained_once(kept):
     result = one.run(lambda task: seen.append(task.parameters) or complete(), trials=3)
     assert (seen.count(VALUES), len(seen), result.ended, result.reasons) == (1, 3, 3, {})
     assert [trial.number for trial in one.study.get_trials() if LEFT in trial.user_attrs] == [1]
-    assert story_of(one).trial(1).state == "lost"
+    assert one.story().trial(1).state == "lost"
 
 
 def test_a_double_is_trained_when_the_first_was_lost(kept):
@@ -114,7 +115,7 @@ def test_an_identity_that_another_search_is_about_to_note_is_taken_on(kept):
 
     later = threading.Timer(0.5, note)
     later.start()
-    found = story_of(search(kept, name="late")).identity
+    found = search(kept, name="late").story().identity
     later.join()
     assert found == "its own"
 
@@ -159,6 +160,6 @@ def test_a_sensitivity_study_that_was_killed_goes_on(tmp_path, kind):
 
     assert other.run(train_variants(train, made), trials=len(made)).ended == len(made)
     assert sorted(map(str, seen)) == sorted(map(str, list(made.values())[2:])), "each of the rest once"
-    found = Sensitivity.of(story_of(first).trial(0), story_of(other))
+    found = Sensitivity.of(first.story().trial(0), other.story())
     assert {**found.seeds, **found.nudges}.keys() == made.keys()
     assert found.silent == {}

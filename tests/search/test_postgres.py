@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import sqlalchemy
 
-from safeguards.search import Ending, Torchrun, story_of
+from safeguards.search import Ending, Torchrun
 from tests.helpers.launch import launch
 from tests.search.gate import Gate
 from tests.search.server import MARKS, fresh_database
@@ -56,7 +56,7 @@ def work(address, folder):
     for values in QUEUED:
         one.enqueue(values)
     result = one.run(train, trials=TRIALS)
-    return {"ended": result.ended, "best": result.best[0].number, "seen": seen, "identity": story_of(one).identity}
+    return {"ended": result.ended, "best": result.best[0].number, "seen": seen, "identity": one.story().identity}
 
 
 def wait_for(*files, seconds=60.0):

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from safeguards.core.errors import TrialFailed
-from safeguards.search import Ending, Search, Sensitivity, Space, search_again, story_of, train_variants, variants
+from safeguards.search import Ending, Search, Sensitivity, Space, search_again, train_variants, variants
 from safeguards.search.story import Tried
 
 SPACE = Space.read({"rate": {"type": "float", "low": 0.0, "high": 1.0}})
@@ -98,10 +98,10 @@ def test_the_best_is_trained_again_in_a_study_of_its_own_which_goes_on(tmp_path)
     again = search_again(search(), 0, made, storage=storage)
     again.run(train_variants(train, made), trials=len(made))
     assert asked == list(made.values()), "each variant once, in order"
-    assert story_of(first).complete == story_of(search()).complete
+    assert first.story().complete == search().story().complete
     assert len(first.study.get_trials()) == 2, "the search's own trials are left alone"
 
-    found = Sensitivity.of(story_of(first).tried[0], story_of(again))
+    found = Sensitivity.of(first.story().tried[0], again.story())
     assert found.fragile == {"toy/gap": (2, 3)}
     assert found.silent == {"seed 3": "a process was killed"}
     assert list(found.nudges) == ["rate = 0.4", "rate = 0.6"]
