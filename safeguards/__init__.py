@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from safeguards import _telemetry as _telemetry
+from safeguards.core.lazy import lazy
 
 if TYPE_CHECKING:
     from safeguards.adversarial.guard import AdversarialEvaluation
@@ -70,13 +71,8 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """A name loads its module when it is used, so that a command that needs no torch starts at once."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy(__name__, _HOMES)
+"""A name loads its module when it is used, so that a command that needs no torch starts at once."""
 
 
 def __dir__() -> list[str]:

@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "search": {"search", "core"},
     "tracking": {"tracking", "core"},
     "gate": {"gate", "core", "tracking"},
-    "card": {"card", "core", "gate", "tracking"},
+    "card": {"card", "core", "tracking"},
     "retraining": {"retraining", "core", "drift", "adversarial", "deepspeed", "gate", "tracking"},
     "_cli": {"_cli", "card", "core", "deepspeed", "gate", "tracking"},
 }

@@ -6,14 +6,14 @@ import hashlib
 import os
 import re
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
 from safeguards.core.canonical import digest_of
 from safeguards.core.errors import EvidenceError
 
-__all__ = ["digest_of_file", "digest_of_tree", "is_plain_name", "read_whole", "write_whole"]
+__all__ = ["digest_of_file", "digest_of_tree", "files_below", "is_plain_name", "read_whole", "sync", "write_whole"]
 
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}")
 PIECE = 1 << 20
@@ -80,7 +80,28 @@ def write_whole(path: Path, content: bytes) -> None:
         with suppress(OSError):
             unfinished.unlink()
         raise
-    _sync_folder(path.parent)
+    with suppress(OSError):  # the new name itself must outlive a power cut; some file systems cannot sync a folder
+        sync(path.parent)
+
+
+def sync(path: Path) -> None:
+    """What was written to a file, or renamed in a folder, outlives a power cut from here on. Raises ``OSError``."""
+    opened = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(opened)
+    finally:
+        os.close(opened)
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Every ordinary file, sorted by its path. Links are passed over: they may lead anywhere on this machine."""
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink():
+            continue
+        if path.is_dir():
+            yield from files_below(path)
+        elif path.is_file():
+            yield path
 
 
 def _open(path: Path) -> int:
@@ -90,13 +111,3 @@ def _open(path: Path) -> int:
         os.close(opened)
         raise OSError("not an ordinary file")
     return opened
-
-
-def _sync_folder(folder: Path) -> None:
-    """The new name itself must outlive a power cut; some file systems cannot sync a folder."""
-    with suppress(OSError):
-        opened = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(opened)
-        finally:
-            os.close(opened)

@@ -1,6 +1,8 @@
 """Record, policy, promotion: whether a retrained model may replace the one in production, and why not."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from safeguards.core.lazy import lazy
 
 if TYPE_CHECKING:
     from safeguards.gate.auditing import Finding, audit
@@ -68,10 +70,5 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """A name loads its module when it is used: reading a record needs no torch."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy(__name__, _HOMES)
+"""Reading a record needs no torch."""

@@ -1,6 +1,8 @@
 """What goes on around a training that repeats itself: data taken in, the decision, the steps, the comparison."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from safeguards.core.lazy import lazy
 
 if TYPE_CHECKING:
     from safeguards.core.errors import AlreadyRunning, DataRefused
@@ -63,11 +65,5 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """A name loads its module when it is used: taking in data needs no torch."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    home = _HOMES[name]
-    return getattr(importlib.import_module(home if "." in home else f"{__name__}.{home}"), name)
+__getattr__ = lazy(__name__, _HOMES)
+"""Taking in data needs no torch."""

@@ -17,9 +17,8 @@ from typing import Any
 
 from safeguards.core.canonical import digest_of
 from safeguards.core.errors import ConfigurationError, DataRefused, EvidenceError
-from safeguards.core.files import digest_of_file, write_whole
+from safeguards.core.files import digest_of_file, sync, write_whole
 from safeguards.drift import READABLE, read_file
-from safeguards.retraining.files import sync
 
 __all__ = ["MANIFEST", "Delivery", "Entry", "Manifest", "deliver", "take"]
 

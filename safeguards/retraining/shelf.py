@@ -16,9 +16,8 @@ from typing import Any
 
 from safeguards.core.canonical import canonical, digest_of, parse
 from safeguards.core.errors import DataRefused, EvidenceError
-from safeguards.core.files import read_whole, write_whole
+from safeguards.core.files import read_whole, sync, write_whole
 from safeguards.core.names import encode
-from safeguards.retraining.files import sync
 from safeguards.retraining.intake import Delivery, Manifest, take, taken
 
 __all__ = ["Shelf"]

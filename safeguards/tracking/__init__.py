@@ -1,6 +1,8 @@
 """MLflow: the one room that imports it."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from safeguards.core.lazy import lazy
 
 if TYPE_CHECKING:
     from safeguards.tracking.config import SaveConfig
@@ -36,10 +38,5 @@ _HOMES = {
 }
 
 
-def __getattr__(name: str) -> Any:
-    """`SaveConfig` needs the command line's packages, `MLflowTracker` Lightning; who asks for neither loads neither."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = lazy(__name__, _HOMES)
+"""`SaveConfig` needs the command line's packages, `MLflowTracker` Lightning; who asks for neither loads neither."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from pathlib import Path
 
+from safeguards.core.files import files_below
 from safeguards.core.redact import redact, redact_tree
 
 __all__ = ["stage"]
@@ -17,23 +18,13 @@ TEXTS = frozenset({".csv", ".log", ".md", ".txt", ".yaml", ".yml"})
 
 def stage(source: Path, target: Path, known: Collection[str] = ()) -> None:
     """Copy the files of ``source`` to ``target``. Links are left out: they may lead anywhere on this machine."""
-    for file in _files(source):
+    for file in files_below(source):
         place = target / file.relative_to(source)
         place.parent.mkdir(parents=True, exist_ok=True)
         if file.suffix in LINES | TEXTS:
             place.write_text(_clean(file, known), encoding="utf-8")
         else:
             shutil.copyfile(file, place)
-
-
-def _files(source: Path) -> Iterator[Path]:
-    for path in sorted(source.iterdir()):
-        if path.is_symlink():
-            continue
-        if path.is_dir():
-            yield from _files(path)
-        elif path.is_file():
-            yield path
 
 
 def _clean(file: Path, known: Collection[str]) -> str:
