@@ -191,7 +191,7 @@ def test_what_is_no_identity_reaches_no_query(here: Path, identity: str, caplog:
     assert "no identity" in caplog.text
 
 
-def test_of_two_runs_that_hosts_made_for_a_study_at_once_one_stays_with_the_trials_of_both() -> None:
+def test_of_two_runs_that_hosts_made_for_a_study_at_once_one_stays_with_the_trials_of_both(here: Path) -> None:
     """Neither had seen the other's."""
     assert keep(Study((Trial(0),)))
     (first,), _ = runs()
