@@ -10,27 +10,23 @@ from collections.abc import Mapping
 from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 import torch
 
 from safeguards.core.compat import installed_namespaces
 from safeguards.core.errors import ConfigurationError
 from safeguards.deepspeed import ops
+from safeguards.deepspeed.checkpoints import VerifiedCheckpoints
 
-if TYPE_CHECKING:
-    from pytorch_lightning.strategies import DeepSpeedStrategy as _Lightning
-else:
-    _Lightning = object
-
-__all__ = ["STRATEGIES", "register"]
+__all__ = ["STRATEGIES", "VERIFIED", "register"]
 
 OFFLOAD = {"offload_optimizer": True, "offload_parameters": True}
 BUCKET_ELEMENTS = 20_000_000
 """Lightning's 200 million are sized for a GPU's memory: with them each process would set aside gigabytes."""
 
 
-class _OnProcesses(_Lightning):
+class _OnProcesses(VerifiedCheckpoints):
     """DeepSpeed's ZeRO on CPU processes of one machine: ``Trainer(accelerator="cpu", devices=2, strategy=...)``.
 
     Args:
@@ -40,7 +36,7 @@ class _OnProcesses(_Lightning):
         config: a DeepSpeed configuration or the path of one, instead of the settings that ``stage`` gives.
         reduce_bucket_size: elements of one message of gradients; a buffer of this size is set aside.
         allgather_bucket_size: elements of one message of updated weights.
-        options: any other argument of Lightning's ``DeepSpeedStrategy``.
+        options: ``resume_unverified``, see `VerifiedCheckpoints`, and any other of Lightning's ``DeepSpeedStrategy``.
 
     Raises:
         ConfigurationError: for another stage, when deepspeed is missing, or when the Trainer is not on the CPU.
@@ -106,6 +102,19 @@ def _strategies() -> Mapping[str, type[Any]]:
     }
 
 
+def _verified() -> Mapping[str, type[Any]]:
+    """Lightning's own strategy of each package that is installed, for GPUs, with checkpoints that are checked."""
+    names = {
+        "pytorch_lightning": "VerifiedDeepSpeedStrategy",
+        "lightning.pytorch": "LightningVerifiedDeepSpeedStrategy",
+    }
+    members = {"__doc__": VerifiedCheckpoints.__doc__, "__module__": "safeguards.deepspeed"}
+    return {
+        package: type(names[package], (VerifiedCheckpoints, _strategies_of(package).DeepSpeedStrategy), members)
+        for package in installed_namespaces()
+    }
+
+
 def _strategies_of(package: str) -> Any:
     return import_module(f"{package}.strategies")
 
@@ -116,12 +125,16 @@ def _joined(base: type[Any], name: str) -> type[Any]:
 
 
 STRATEGIES = _strategies()
+VERIFIED = _verified()
 
 
 def register() -> None:
-    """Name the strategies ``deepspeed_cpu_stage_1``, ``_2``, ``_3`` and ``_3_offload`` in each package's registry."""
+    """Name the strategies ``deepspeed_cpu_stage_1``, ``_2``, ``_3`` and ``_3_offload`` in each package's registry, and
+    ``deepspeed_verified_stage_1``, ``_2`` and ``_3`` for GPUs.
+    """
     for package, strategy in STRATEGIES.items():
         registry = _strategies_of(package).StrategyRegistry
         for stage in (1, 2, 3):
             registry.register(f"deepspeed_cpu_stage_{stage}", strategy, override=True, stage=stage)
+            registry.register(f"deepspeed_verified_stage_{stage}", VERIFIED[package], override=True, stage=stage)
         registry.register("deepspeed_cpu_stage_3_offload", strategy, override=True, stage=3, **OFFLOAD)

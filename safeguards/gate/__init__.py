@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from safeguards.core.lazy import lazy
 
 if TYPE_CHECKING:
+    from safeguards.core.signing import Signer, Verifier
     from safeguards.gate.auditing import Finding, audit
     from safeguards.gate.candidate import Candidate
     from safeguards.gate.history import Entry, History
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from safeguards.gate.promotion import champion, promote, rollback
     from safeguards.gate.record import Record
     from safeguards.gate.sealing import seal
-    from safeguards.gate.signing import Signer, Verifier
     from safeguards.gate.store import store_model
     from safeguards.gate.stored import StoredModel
 
@@ -53,9 +53,9 @@ _HOMES = {
     "Policy": "policy",
     "Record": "record",
     "Ruling": "judging",
-    "Signer": "signing",
+    "Signer": "safeguards.core.signing",
     "StoredModel": "stored",
-    "Verifier": "signing",
+    "Verifier": "safeguards.core.signing",
     "Waiver": "policy",
     "audit": "auditing",
     "champion": "promotion",

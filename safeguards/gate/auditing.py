@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safeguards.core.errors import EvidenceError
+from safeguards.core.signing import Verifier
 from safeguards.gate.candidate import Candidate
 from safeguards.gate.history import History
 from safeguards.gate.policy import Policy
 from safeguards.gate.promotion import RECORD, STATE, is_unfinished
 from safeguards.gate.record import DIGEST, Record
-from safeguards.gate.signing import Verifier
 
 if TYPE_CHECKING:
     from safeguards.tracking import ModelRegistry

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safeguards.core.errors import EvidenceError
+from safeguards.core.signing import Verifier
 from safeguards.gate.record import RECORD, Record
-from safeguards.gate.signing import Verifier
 from safeguards.gate.stored import DESCRIPTION, FILES, StoredModel
 
 if TYPE_CHECKING:

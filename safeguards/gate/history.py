@@ -19,7 +19,7 @@ from typing import Any, Literal
 from safeguards.core.canonical import canonical, digest_of, parse, sha256
 from safeguards.core.errors import EvidenceError
 from safeguards.core.redact import known_secrets, redact
-from safeguards.gate.signing import Signer, Verifier
+from safeguards.core.signing import Signer, Verifier
 
 __all__ = ["Entry", "History", "myself"]
 

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING
 
 from safeguards.core.canonical import canonical
 from safeguards.core.errors import EvidenceError, RegistryError
+from safeguards.core.signing import Signer, Verifier
 from safeguards.gate.candidate import Candidate
 from safeguards.gate.fresh import SECONDS, check_in_a_fresh_process
 from safeguards.gate.history import Entry, History, myself
 from safeguards.gate.judging import TRACKING, Ruling, judge
 from safeguards.gate.policy import Policy
 from safeguards.gate.record import Record
-from safeguards.gate.signing import Signer, Verifier
 
 if TYPE_CHECKING:
     from safeguards.tracking import ModelRegistry

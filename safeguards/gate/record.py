@@ -13,9 +13,9 @@ from typing import Any, TypeVar
 from safeguards.core.canonical import canonical, digest_of, parse
 from safeguards.core.errors import EvidenceError
 from safeguards.core.files import read_whole, write_whole
+from safeguards.core.signing import Signer, Verifier
 from safeguards.core.verdict import Verdict
 from safeguards.gate.paired import Comparison
-from safeguards.gate.signing import Signer, Verifier
 
 __all__ = ["FORM", "LARGEST", "MODEL", "RECORD", "Record"]
 

@@ -66,7 +66,8 @@ class BestWeights:
         path = directory / Path(self.best.file).name
         ranks.agree(_mismatch(path, self.best.digest if ranks.rank == 0 else None))
         if by_deepspeed(trainer):
-            trainer.strategy.load_checkpoint(path)
+            load = getattr(trainer.strategy, "load_checked", trainer.strategy.load_checkpoint)
+            load(path)
         else:
             state = torch.load(path, map_location="cpu", weights_only=True) if ranks.rank == 0 else {}
             module.load_state_dict(ranks.broadcast(state))

@@ -18,7 +18,7 @@ from pytorch_lightning.accelerators import CUDAAccelerator
 from pytorch_lightning.strategies import DeepSpeedStrategy
 
 from safeguards.core.errors import ConfigurationError
-from safeguards.deepspeed import DeepSpeedCPUStrategy, strategy
+from safeguards.deepspeed import DeepSpeedCPUStrategy, VerifiedDeepSpeedStrategy, strategy
 from tests.helpers.launch import RankResult, launch, run
 
 ZERO = Path(__file__).with_name("zero.py")
@@ -139,7 +139,7 @@ def test_stage_3_keeps_no_weight_whole_unless_the_user_says_so() -> None:
 
 
 @pytest.mark.parametrize("file", [path for path in CONF if path.name != "cpu2.yaml"], ids=lambda path: path.stem)
-def test_one_line_of_each_file_turns_it_to_lightnings_own_strategy(file: Path, tmp_path: Path) -> None:
+def test_one_line_of_each_file_turns_it_to_lightnings_own_strategy_checked(file: Path, tmp_path: Path) -> None:
     before, line, after = re.split(r"^(    class_path: .*)$", file.read_text(), flags=re.MULTILINE)
     for_gpus = tmp_path / file.name
     for_gpus.write_text(before + "    class_path: " + line.partition("GPUs: ")[2] + after)
@@ -148,7 +148,8 @@ def test_one_line_of_each_file_turns_it_to_lightnings_own_strategy(file: Path, t
     parser.add_argument("--trainer.accelerator", type=str)
     parser.add_argument("--trainer.devices", type=int)
     built = parser.instantiate(parser.parse_path(for_gpus)).trainer.strategy
-    assert type(built) is DeepSpeedStrategy
+    assert type(built) is VerifiedDeepSpeedStrategy
+    assert not built.resume_unverified
     assert built.config["zero_optimization"]["stage"] == int(file.stem[4])
     assert built._timeout == timedelta(minutes=5)
 
@@ -254,6 +255,9 @@ def test_names_are_registered_in_both_packages() -> None:
         registry = strategy._strategies_of(package).StrategyRegistry
         assert {name for name in registry if name.startswith("deepspeed_cpu")} == {*NAMES, f"{NAMES[2]}_offload"}
         assert all(registry[name]["strategy"] is kind for name in NAMES)
+        verified = [registry[f"deepspeed_verified_stage_{stage}"] for stage in (1, 2, 3)]
+        assert {one["strategy"] for one in verified} == {strategy.VERIFIED[package]}
+        assert [one["init_params"]["stage"] for one in verified] == [1, 2, 3]
         assert [registry[name]["init_params"] for name in NAMES] == [{"stage": 1}, {"stage": 2}, {"stage": 3}]
         offload = {"offload_optimizer": True, "offload_parameters": True}
         assert registry[f"{NAMES[2]}_offload"]["init_params"] == {"stage": 3, **offload}

@@ -8,9 +8,9 @@ import pytest
 from safeguards.core.canonical import canonical
 from safeguards.gate import Finding, Signer, audit, promote, rollback
 from safeguards.tracking.registry import Version
+from tests.core.test_signing import keys
 from tests.gate.evidence import GOOD, NOW, REQUIRED, policy
 from tests.gate.test_promotion import ASKED, entries, make
-from tests.gate.test_signing import keys
 
 __all__ = ["keys"]
 pytestmark = pytest.mark.usefixtures("at_once")

@@ -6,9 +6,9 @@ import pytest
 from safeguards import Outcome
 from safeguards.core.errors import EvidenceError, RegistryError
 from safeguards.gate import History, Signer, audit, champion, compare_rates, promote, rollback
+from tests.core.test_signing import keys
 from tests.gate.evidence import GOOD, REQUIRED, candidate, policy, verdict
 from tests.gate.memory import MemoryRegistry
-from tests.gate.test_signing import keys
 
 __all__ = ["keys"]
 

@@ -19,12 +19,12 @@ from safeguards.core.files import read_whole
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-__all__ = ["SIGNING_KEY", "VERIFYING_KEYS", "Signer", "Verifier"]
+__all__ = ["CHECKPOINTS", "RECORDS", "SIGNING_KEY", "VERIFYING_KEYS", "Signer", "Verifier"]
 
 SIGNING_KEY = "SAFEGUARDS_SIGNING_KEY"
 VERIFYING_KEYS = "SAFEGUARDS_VERIFYING_KEYS"
-PURPOSE = b"safeguards record 1\n"
-"""Signed along, so that a signature made for another purpose is none here."""
+RECORDS, CHECKPOINTS = b"safeguards record 1\n", b"safeguards checkpoint 1\n"
+"""The purpose is signed along, so that a signature that was made for another is none."""
 LARGEST_KEY = 10_000
 LARGEST_SIGNATURE = 2_000
 
@@ -52,9 +52,9 @@ class Signer:
         path = os.environ.get(SIGNING_KEY)
         return cls(path) if path else None
 
-    def sign(self, digest: str) -> bytes:
+    def sign(self, digest: str, purpose: bytes = RECORDS) -> bytes:
         """A signature file for a digest."""
-        signature = base64.b64encode(self._key.sign(PURPOSE + digest.encode())).decode()
+        signature = base64.b64encode(self._key.sign(purpose + digest.encode())).decode()
         return canonical({"key": fingerprint(self._key.public_key()), "signature": signature}) + b"\n"
 
 
@@ -72,13 +72,13 @@ class Verifier:
         named = [path for path in os.environ.get(VERIFYING_KEYS, "").split(os.pathsep) if path]
         return cls(named) if named else None
 
-    def check(self, digest: str, path: Path) -> None:
+    def check(self, digest: str, path: Path, purpose: bytes = RECORDS) -> None:
         """Raise `EvidenceError` unless ``path`` holds a trusted key's signature of ``digest``."""
         if not path.exists():
-            raise EvidenceError(f"there is no signature {path.name}, and this gate trusts signed records only")
-        self.check_bytes(digest, read_whole(path, at_most=LARGEST_SIGNATURE), what=str(path))
+            raise EvidenceError(f"there is no signature {path.name}, and only what is signed is trusted here")
+        self.check_bytes(digest, read_whole(path, at_most=LARGEST_SIGNATURE), what=str(path), purpose=purpose)
 
-    def check_bytes(self, digest: str, content: bytes, *, what: str) -> None:
+    def check_bytes(self, digest: str, content: bytes, *, what: str, purpose: bytes = RECORDS) -> None:
         """As `check`, for a signature at hand."""
         from cryptography.exceptions import InvalidSignature
 
@@ -89,9 +89,9 @@ class Verifier:
         if key is None:
             raise EvidenceError(f"{what} is of a key that is not among those trusted here")
         try:
-            key.verify(_decoded(str(held["signature"])), PURPOSE + digest.encode())
+            key.verify(_decoded(str(held["signature"])), purpose + digest.encode())
         except (InvalidSignature, ValueError):
-            raise EvidenceError(f"{what} is no signature of this record") from None
+            raise EvidenceError(f"{what} is no signature of it") from None
 
 
 def _decoded(text: str) -> bytes:
