@@ -34,6 +34,8 @@ def test_values_to_try_first_are_tried_first_and_once(kept):
         one.run(lambda task: seen.append(task.parameters) or complete(), trials=trials)
     assert seen[0] == asked
     assert (len(seen), seen.count(asked)) == (3, 1)
+    one.enqueue(seen[1])  # drawn, not asked for
+    assert [trial.state.name for trial in one.study.get_trials()] == ["COMPLETE"] * 3
     with pytest.raises(ConfigurationError, match="the space has no 'rat'; did you mean 'rate'"):
         search(kept).enqueue({"rat": 0.5})
 
