@@ -20,9 +20,10 @@ from safeguards import Limit, Measurement, Moment, Outcome, Verdict
 from safeguards.core.intervals import clopper_pearson
 from safeguards.core.limit import decide
 from safeguards.drift import compare_once, measured, profile
+from safeguards.fairness import compare_groups
 from safeguards.gate import Policy, Record, judge
 from safeguards.retraining import Answers, compared, decision
-from safeguards.retraining.measures import accuracy, worst_group_accuracy
+from safeguards.retraining.measures import accuracy
 
 YEARS, WEEKS, ROWS, TABLE_ROWS = 200, 52, 1000, 1000
 ALIKE = 0.8  # correlation of two models on a row: the same rows are hard for both
@@ -157,8 +158,13 @@ def asked(draw: np.random.Generator, *truths: Truth) -> Iterator[Answers]:
 
 def sealed(answers: Answers, champion: str | None, comparisons: tuple[object, ...]) -> Record:
     assert answers.robust is not None
+    assert answers.target is not None
+    worst = "worst_group_accuracy"
+    compared_groups = compare_groups(
+        {worst: LIMITS[f"fairness/{worst}"]}, answers.groups, true=answers.target, guess=answers.predicted
+    )
     found = {
-        "fairness/worst_group_accuracy": worst_group_accuracy(answers.right, answers.groups["group"], alpha=0.05),
+        f"fairness/{worst}": compared_groups[worst],
         "adversarial/robust_accuracy": accuracy(answers.robust),
     }
     return replace(BLANK, verdicts=tuple(verdicts_of(found)), champion=champion, comparisons=comparisons)

@@ -11,9 +11,9 @@ from pytorch_lightning import LightningDataModule
 from torch import nn
 
 from safeguards import BatchFields
-from safeguards.retraining import Answers, Attack, answers
+from safeguards.retraining import Answers, Attack, Delivery, answers
 
-__all__ = ["asked_of"]
+__all__ = ["asked_of", "paths_of"]
 
 
 def asked_of(
@@ -24,6 +24,11 @@ def asked_of(
     data.prepare_data()
     data.setup("test")
     return answers(module, data.test_dataloader(), fields, attack=attack)
+
+
+def paths_of(files: Mapping[str, str], delivery: Delivery) -> dict[str, str]:
+    """The keys of a training run that ``files`` names, each with the place of its file of the delivery."""
+    return {key: str(delivery.folder.resolve() / name) for key, name in files.items()}
 
 
 def _data(training: Mapping[str, Any]) -> LightningDataModule:

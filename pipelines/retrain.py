@@ -15,23 +15,20 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
-import yaml
-from jsonargparse import ArgumentParser
 from jsonargparse.typing import Path_fr
 
+from pipelines.codes import Parser, conclude
 from pipelines.rounds import Round
 from pipelines.train import read
-from pipelines.typos import one_line
-from safeguards import ConfigurationError, SafeguardError
 from safeguards.gate import Candidate, Policy
-from safeguards.retraining import AlreadyRunning, Attack, DataRefused, Job, Look, Notice, Shelf, only_one
+from safeguards.retraining import Attack, Audit, DataRefused, Job, Look, Notice, Shelf, only_one
 from safeguards.tracking import ModelRegistry
 
 __all__ = ["Settings", "command", "main", "parse", "retrain"]
 
-PROMOTED, BROKE, WRONG_CONFIGURATION, KEPT, NOTHING_TO_DO, ANOTHER_AT_WORK, DATA_REFUSED = range(7)
+PROMOTED, KEPT, NOTHING_TO_DO = 0, 3, 4
 PLACES = ("delivery", "directory", "notice")  # the same job elsewhere is the same job
 CODES: Mapping[str, int] = {"promoted": PROMOTED, "kept": KEPT, "nothing to do": NOTHING_TO_DO}
 
@@ -52,7 +49,7 @@ class Settings:
     look: Look
     groups: dict[str, str] = field(default_factory=dict)
     attack: Attack | None = None
-    when: Literal["new data", "drift"] = "new data"
+    when: Literal["new data", "drift", "audit"] = "new data"
     force: bool = False
     objective: str = "val_loss"
     seconds: float | None = None
@@ -75,11 +72,13 @@ def retrain(settings: Settings, told: Mapping[str, Any]) -> Mapping[str, Any]:
     training = read([Path(file.absolute) for file in settings.train])
     policy = Policy.read(settings.policy.absolute)
     registry = ModelRegistry(settings.model, settings.tracking_uri)
-    with only_one(shelf.folder, "retraining"):
+    with only_one(shelf.folder, f"retraining of {settings.model}"):
         try:
             delivery = shelf.take(Path(settings.delivery))
             made_of = {name: value for name, value in told.items() if name not in PLACES}
+            opened = shelf.audits.opened(delivery.manifest.fingerprint)
             key = {"delivery": delivery.manifest.fingerprint, "settings": made_of, "training": training}
+            key |= {} if opened is None else {"opened": [opened.data, opened.model]}
             job = Job(shelf.job(key), key=key, told=_say)
             this = Round(
                 shelf=shelf,
@@ -97,7 +96,7 @@ def retrain(settings: Settings, told: Mapping[str, Any]) -> Mapping[str, Any]:
                 code=settings.code,
                 lock=settings.lock,
             )
-            ended = _steps(this, job, settings)
+            ended = _steps(this, job, settings, opened)
         except DataRefused as refused:
             settings.notice.send({"model": settings.model, "ended": "data refused", "why": str(refused)}, key="refused")
             raise
@@ -106,41 +105,35 @@ def retrain(settings: Settings, told: Mapping[str, Any]) -> Mapping[str, Any]:
     return ended
 
 
-def _steps(this: Round, job: Job, settings: Settings) -> Mapping[str, Any]:
+def _steps(this: Round, job: Job, settings: Settings, opened: Audit | None) -> Mapping[str, Any]:
     met = job.step("meet", this.meet)
     reigning = Candidate.read(job.place("meet")) if met["champion"] else None
-    on_schedule = settings.when == "new data"
-    seen = job.step("look", lambda at: this.look(at, reigning, forced=settings.force, on_schedule=on_schedule))
+    seen = job.step(
+        "look", lambda at: this.look(at, reigning, forced=settings.force, when=settings.when, opened=opened)
+    )
     told = {"model": settings.model, "delivery": settings.delivery, "decision": seen["reason"], "job": str(job.folder)}
     if not seen["retrain"]:
         return {**told, "ended": "nothing to do", "reasons": []}
+    ended = _trained(this, job, reigning, told, seen["reason"])
+    if opened is not None:
+        job.step("answer", lambda _: this.answer(opened))
+    return ended
+
+
+def _trained(this: Round, job: Job, reigning: Candidate | None, told: Mapping[str, Any], why: str) -> Mapping[str, Any]:
     trained = job.step("train", this.train)
     if trained["state"] != "complete":
         return {**told, "ended": "kept", "reasons": [f"the safeguards ended the training: {trained['reason']}"]}
     answers = job.step("compare", lambda at: this.compare(at, job.place("train"), reigning))
     job.step("seal", lambda at: this.seal(at, job.place("train"), reigning, answers))
     policy = {"policy": this.policy.digest}  # another policy rules anew
-    ruled = job.step("rule", lambda _: this.rule(job.place("seal"), why=seen["reason"]), given=policy)
+    ruled = job.step("rule", lambda _: this.rule(job.place("seal"), why=why), given=policy)
     return {**told, "ended": "promoted" if ruled["admitted"] else "kept", **ruled}
 
 
 def parse(arguments: Sequence[str] | None) -> tuple[Settings, Mapping[str, Any]]:
     """The settings, and the same as plain values."""
-    parser = _Parser(prog="python -m pipelines.retrain", description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--config", action="config", help="a YAML file such as conf/retrain.yaml")
-    parser.add_class_arguments(Settings)
-    given = parser.parse_args(arguments)
-    given.pop("config")
-    told = yaml.safe_load(parser.dump(given, skip_unset=False))
-    return Settings(**parser.instantiate(given).as_dict()), told
-
-
-class _Parser(ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        print(f"error: {one_line(message)}", file=sys.stderr)
-        raise SystemExit(WRONG_CONFIGURATION) from ex
+    return Parser.read(Settings, "python -m pipelines.retrain", __doc__, arguments)
 
 
 def _say(step: str) -> None:
@@ -154,21 +147,7 @@ def _conclusion(ended: Mapping[str, Any]) -> str:
 
 def command() -> int:
     """The command line as a whole: its exit code, with an error of one line where the fault is not in the code."""
-    try:
-        return main()
-    except SafeguardError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return next(code for kind, code in _FAILURES.items() if isinstance(error, kind))
-    except SystemExit as ended:  # a parser has told why
-        return int(ended.code or 0)
-
-
-_FAILURES: Mapping[type[SafeguardError], int] = {
-    AlreadyRunning: ANOTHER_AT_WORK,
-    DataRefused: DATA_REFUSED,
-    ConfigurationError: WRONG_CONFIGURATION,
-    SafeguardError: BROKE,
-}
+    return conclude(main)
 
 
 if __name__ == "__main__":

@@ -12,13 +12,14 @@ from typing import Any
 
 import yaml
 
-from pipelines.asking import asked_of
+from pipelines.asking import asked_of, paths_of
 from safeguards import BatchFields, SafeguardError
 from safeguards.gate import Candidate, Comparison, Policy, champion, load_model, promote, seal
 from safeguards.retraining import (
     FROZEN,
     WEBHOOK,
     Attack,
+    Audit,
     Delivery,
     Kept,
     Look,
@@ -68,15 +69,23 @@ class Round:
         found = champion(self.registry, folder)
         return {"champion": None if found is None else found.record.digest}
 
-    def look(self, folder: Path, reigning: Candidate | None, *, forced: bool, on_schedule: bool) -> Plain:
-        """Hold schema and columns against the data that the champion learned from, and decide."""
+    def look(
+        self, folder: Path, reigning: Candidate | None, *, forced: bool, when: str, opened: Audit | None = None
+    ) -> Plain:
+        """Hold schema and columns against the data that the champion learned from, and decide.
+
+        ``when`` is "new data", "drift" or "audit"; a live audit that ``opened`` a retraining speaks of one champion.
+        """
+        spoken = opened if opened and reigning and opened.model == reigning.record.digest else None
         made = decision(
             champion=reigning is not None,
             same_data=reigning is not None and reigning.record.data[DELIVERY] == self.delivery.manifest.fingerprint,
             forced=forced,
-            on_schedule=on_schedule,
+            on_schedule=when == "new data",
             drift=None if reigning is None else self._drift(folder, reigning, forced=forced),
             limit=self.look_for.limit,
+            opened=None if spoken is None else "; ".join(spoken.reasons),
+            drift_counts=when != "audit",
         )
         return {
             "retrain": made.retrain,
@@ -92,10 +101,15 @@ class Round:
             refuse_broken(columns)
         return found
 
+    def answer(self, opened: Audit) -> Plain:
+        """The retraining that a live audit opened has run, whatever became of its challenger."""
+        self.shelf.audits.answer(opened, data=self.delivery.manifest.fingerprint)
+        return {}
+
     @property
     def job(self) -> Plain:
         """The training run on this delivery."""
-        return place(self.training, _paths(self.files, self.delivery))
+        return place(self.training, paths_of(self.files, self.delivery))
 
     def train(self, folder: Path) -> Plain:
         """Train a challenger in processes of its own; what comes out lies in ``folder``."""
@@ -129,7 +143,7 @@ class Round:
             return {"frozen": challenger.rows, "comparisons": []}
         past = self.shelf.training(reigning.record.config)
         old = load_model(reigning.stored, allowed=self.policy.classes)
-        theirs = asked_of(old, place(past, _paths(self.frozen, self.delivery)), fields, self.attack)
+        theirs = asked_of(old, place(past, paths_of(self.frozen, self.delivery)), fields, self.attack)
         found = [one.to_dict() for one in compared(theirs, challenger)]
         (folder / COMPARISONS).write_text(yaml.safe_dump(found, sort_keys=False))
         return {"frozen": challenger.rows, "comparisons": found}
@@ -171,10 +185,6 @@ class Round:
             "waived": list(ruling.waived),
             "version": ruling.version,
         }
-
-
-def _paths(files: Mapping[str, str], delivery: Delivery) -> dict[str, str]:
-    return {key: str(delivery.folder.resolve() / name) for key, name in files.items()}
 
 
 def _processes(devices: Any) -> int:

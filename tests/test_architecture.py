@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "tracking": {"tracking", "core"},
     "gate": {"gate", "core", "tracking"},
     "card": {"card", "core", "tracking"},
-    "retraining": {"retraining", "core", "drift", "adversarial", "deepspeed", "gate", "tracking"},
+    "retraining": {"retraining", "core", "drift", "fairness", "adversarial", "deepspeed", "gate", "tracking"},
     "_cli": {"_cli", "card", "core", "deepspeed", "gate", "tracking"},
 }
 ONLY_ROOM_OF = {"mlflow": "tracking", "deepspeed": "deepspeed", "optuna": "search"}

@@ -17,10 +17,13 @@ __all__ = ["RowData", "Rows"]
 
 @dataclass(frozen=True, kw_only=True)
 class Rows(Dataset[dict[str, Any]]):
-    """``inputs`` float32 (N, ...), ``target`` int64 (N,), ``row_id`` int64 (N,), ``groups`` N labels per attribute."""
+    """``inputs`` float32 (N, ...), ``target`` int64 (N,), ``row_id`` int64 (N,), ``groups`` N labels per attribute.
+
+    ``target`` is None where the rows have no labels yet; their batches then have no such key.
+    """
 
     inputs: Tensor
-    target: Tensor
+    target: Tensor | None
     row_id: Tensor
     groups: Mapping[str, list[str]] = field(default_factory=dict)
 
@@ -29,12 +32,8 @@ class Rows(Dataset[dict[str, Any]]):
 
     def __getitem__(self, position: int) -> dict[str, Any]:
         labels = {name: values[position] for name, values in self.groups.items()}
-        return {
-            "inputs": self.inputs[position],
-            "target": self.target[position],
-            "row_id": self.row_id[position],
-            **labels,
-        }
+        target = {} if self.target is None else {"target": self.target[position]}
+        return {"inputs": self.inputs[position], **target, "row_id": self.row_id[position], **labels}
 
 
 class RowData(LightningDataModule):
@@ -70,7 +69,10 @@ class RowData(LightningDataModule):
     @property
     def classes(self) -> int:
         """How many classes the training rows hold."""
-        return int(self.rows("train").target.max()) + 1
+        target = self.rows("train").target
+        if target is None:
+            raise ValueError("the training rows have no labels")
+        return int(target.max()) + 1
 
     def train_dataloader(self) -> DataLoader[dict[str, Any]]:
         return DataLoader(self.rows("train"), batch_size=self.batch_size, shuffle=True)

@@ -21,7 +21,7 @@ class DigitScans(RowData):
     ``path`` is a Parquet or CSV file with the columns ``row`` (what identifies a scan), ``pixel_00`` to ``pixel_63``,
     ``digit`` and ``stroke``, a property of the scan that stands in for a group. The hash of ``row`` decides the split.
     ``test_path`` is another such file: its test rows are then those of this one, so that a model can be judged on rows
-    that came after the data it learned from.
+    that came after the data it learned from. There ``digit`` may be missing: the rows have no labels yet.
     """
 
     def __init__(
@@ -41,21 +41,26 @@ class DigitScans(RowData):
 
     def build(self) -> dict[Split, Rows]:
         found = self._read(self.path)
-        return found if self.test_path is None else {**found, "test": self._read(self.test_path)["test"]}
+        if self.test_path is None:
+            return found
+        return {**found, "test": self._read(self.test_path, labels_optional=True)["test"]}
 
-    def _read(self, path: str) -> dict[Split, Rows]:
-        kinds = {"row": "number", "digit": "number", "stroke": "category", **dict.fromkeys(PIXELS, "number")}
-        table = conform(read_table(path), kinds)  # type: ignore[arg-type]
+    def _read(self, path: str, *, labels_optional: bool = False) -> dict[Split, Rows]:
+        whole = read_table(path)
+        label = {} if labels_optional and "digit" not in whole.columns else {"digit": "number"}
+        kinds = {"row": "number", **label, "stroke": "category", **dict.fromkeys(PIXELS, "number")}
+        table = conform(whole, kinds)  # type: ignore[arg-type]
         table["row"] = table["row"].astype("int64")
         split = np.array(split_by_hash(table["row"], **self.shares, seed=self.seed))
         images = table[PIXELS].to_numpy(dtype=np.float32).reshape(-1, 1, SIDE, SIDE)
-        digit, stroke = table["digit"].to_numpy(dtype=np.int64), np.array(labels_of(table["stroke"], None))
+        digit = table["digit"].to_numpy(dtype=np.int64) if label else None
+        stroke = np.array(labels_of(table["stroke"], None))
         ids = as_row_ids(table["row"])
         places = {name: np.flatnonzero(split == name) for name in SPLITS}
         return {
             name: Rows(
                 inputs=torch.from_numpy(images[chosen]),
-                target=torch.from_numpy(digit[chosen]),
+                target=None if digit is None else torch.from_numpy(digit[chosen]),
                 row_id=torch.from_numpy(ids[chosen]),
                 groups={"stroke": stroke[chosen].tolist()},
             )

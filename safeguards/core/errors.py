@@ -11,7 +11,7 @@ SafeguardError
  ├─ EvidenceError        a record, a stored model or a checkpoint is not what its digest says
  ├─ RegistryError        the registry cannot be reached, or holds what it should not
  ├─ DataRefused          a delivery of data is not whole, or not what its manifest or the schema says
- └─ AlreadyRunning       another retraining of the same model is at work
+ └─ AlreadyRunning       another process is at the same work
 """
 
 from __future__ import annotations

@@ -17,10 +17,10 @@ from safeguards.core.verdict import Measurement
 from safeguards.fairness.classes import classes_of, predicted
 from safeguards.fairness.comparing import Compared, Rules, compare
 from safeguards.fairness.judging import held_back, judge
-from safeguards.fairness.labels import Key, in_order, labels_of, spellings
+from safeguards.fairness.labels import Key, in_order, labels_of
 from safeguards.fairness.measures import MEASURES
 from safeguards.fairness.opinion import disagreement
-from safeguards.fairness.table import GroupTable, Tally, table_of
+from safeguards.fairness.table import GroupTable, Tally, obstacle, table_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -125,8 +125,8 @@ class FairnessCheck(Safeguard):
         if faulty:
             fault = f"the outputs of {faulty} of {n} rows are NaN or infinite"
             return self._all(Measurement(value=NAN, n=n, model_fault=fault))
-        if obstacle := self._obstacle(seen.tallies, groups):
-            return self._all(Measurement(value=NAN, n=n, insufficient=obstacle))
+        if why := obstacle(seen.tallies, groups):
+            return self._all(Measurement(value=NAN, n=n, insufficient=why))
         return self._judge(added_up(seen.tallies, groups, classes, scene.ranks), scene)
 
     def double_check(self) -> dict[str, str]:
@@ -139,17 +139,6 @@ class FairnessCheck(Safeguard):
 
     def _all(self, found: Measurement) -> dict[str, Measurement]:
         return dict.fromkeys(self.limits, found)
-
-    def _obstacle(self, tallies: Sequence[Tally], groups: Sequence[Sequence[Key]]) -> str | None:
-        for tally, keys in zip(tallies, groups, strict=True):
-            crossed = len(tally.attributes) > 1
-            if len(keys) > self.max_groups:
-                remedy = "use intersections=False" if crossed else "put its labels into fewer groups"
-                return f"{tally.name} has more than {self.max_groups} groups (max_groups): {remedy}"
-            if not crossed and (alike := spellings(key[0] for key in keys)):
-                names = "; ".join(" and ".join(each) for each in alike[:3])
-                return f"{tally.name} has labels that look like one group, {names}: give each group one spelling"
-        return None
 
     def _judge(self, tables: list[GroupTable], scene: Scene) -> dict[str, Measurement]:
         rules = Rules(positive=self.positive, min_support=self.min_support, alpha=self.alpha)

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from safeguards.core.errors import NotApplicable
-from safeguards.fairness.labels import Key, Label, show
+from safeguards.fairness.labels import Key, Label, show, spellings
 
-__all__ = ["Counts", "GroupTable", "Tally", "count_rows", "table_of"]
+__all__ = ["Counts", "GroupTable", "Tally", "count_rows", "obstacle", "table_of"]
 
 Counts = npt.NDArray[np.int64]
 NAMED_UNSEEN = 5
@@ -134,3 +134,16 @@ def table_of(attributes: tuple[str, ...], groups: Sequence[Key], counts_g3c: Cou
         unseen=math.prod(len(side) for side in sides) - len(groups),
         unseen_names=tuple(show(key, attributes) for key in islice(never, NAMED_UNSEEN)),
     )
+
+
+def obstacle(tallies: Sequence[Tally], groups: Sequence[Sequence[Key]]) -> str | None:
+    """Why the groups of these groupings, all that were met, cannot be compared; None where they can."""
+    for tally, keys in zip(tallies, groups, strict=True):
+        crossed = len(tally.attributes) > 1
+        if len(keys) > tally.max_groups:
+            remedy = "use intersections=False" if crossed else "put its labels into fewer groups"
+            return f"{tally.name} has more than {tally.max_groups} groups (max_groups): {remedy}"
+        if not crossed and (alike := spellings(key[0] for key in keys)):
+            names = "; ".join(" and ".join(each) for each in alike[:3])
+            return f"{tally.name} has labels that look like one group, {names}: give each group one spelling"
+    return None

@@ -37,11 +37,15 @@ def decision(
     on_schedule: bool,
     drift: Measurement | None,
     limit: Limit,
+    opened: str | None = None,
+    drift_counts: bool = True,
 ) -> Decision:
-    """Gravest first: forced, no champion yet, nothing new, drift beyond the ``limit``, the schedule.
+    """Gravest first: forced, no champion yet, nothing new, a live audit, drift beyond the ``limit``, the schedule.
 
     ``same_data`` says that the champion learned from this very delivery; ``on_schedule`` that new data alone are reason
-    enough; ``drift`` is None where there is no champion to compare with. An INCONCLUSIVE drift is no drift, and said.
+    enough; ``drift`` is None where there is no champion to compare with, and ``drift_counts`` says whether it alone is
+    reason enough. An INCONCLUSIVE drift is no drift, and said. ``opened`` is why a live audit of the champion opened a
+    retraining.
     """
     if forced:
         return Decision(retrain=True, reason="forced")
@@ -52,7 +56,9 @@ def decision(
     found = None if drift is None else decide(drift, limit)
     told = "drift was not measured" if found is None else f"drift {found.outcome}: {found.reason}"
     outcome = None if found is None else found.outcome
-    if outcome is Outcome.FAIL:
+    if opened is not None:
+        return Decision(retrain=True, reason=f"a live audit opened it: {opened}; {told}", drift=outcome)
+    if outcome is Outcome.FAIL and drift_counts:
         return Decision(retrain=True, reason=told, drift=outcome)
     if on_schedule:
         return Decision(retrain=True, reason=f"on schedule, with new data; {told}", drift=outcome)

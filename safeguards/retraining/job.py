@@ -107,18 +107,18 @@ def _left(place: Path) -> dict[str, str]:
 
 @contextmanager
 def only_one(folder: Path, name: str) -> Iterator[None]:
-    """Hold the lock of ``name`` in ``folder``; the system frees it when the process ends, however it ends.
+    """Hold the lock of ``name``, what is at work, in ``folder``; the system frees it however the process ends.
 
     Raises `AlreadyRunning` at once when another process of a machine that sees the folder holds it.
     """
     if not name:
-        raise ConfigurationError("only_one(name=''): expected the name of a model")
+        raise ConfigurationError("only_one(name=''): expected what is at work")
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / f"{encode(name)}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        raise AlreadyRunning(f"another retraining of {name!r} is at work and holds {lock.lock_file}") from None
+        raise AlreadyRunning(f"another {name} is at work and holds {lock.lock_file}") from None
     try:
         yield
     finally:

@@ -16,7 +16,7 @@ from safeguards.retraining.intake import Delivery
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Look"]
+__all__ = ["Look", "lacks"]
 
 MIN_SAMPLE = 30
 
@@ -40,14 +40,16 @@ class Look:
         check_whole(self, MIN_SAMPLE, sample=self.sample)
         check_shares(self, alpha=self.alpha, min_effect=self.min_effect)
 
-    def compare(self, before: Delivery, now: Delivery) -> tuple[Mapping[str, Comparison], Measurement]:
-        """Every column, and the share of them that drifted. Raises `DataRefused` when the files do not fit together."""
-        reference, current = self._profile(before), self._profile(now)
+    def compare(
+        self, before: Delivery, now: Delivery, *, but: Sequence[str] = ()
+    ) -> tuple[Mapping[str, Comparison], Measurement]:
+        """Every column, ``but`` some more, and the share that drifted. Raises `DataRefused` where files do not fit."""
+        reference, current = (self._profile(side, {*self.leave_out, *but}) for side in (before, now))
         found = compare_once(reference, current, alpha=self.alpha, min_effect=self.min_effect)
         rules = {"alpha": self.alpha, "min_effect": self.min_effect, "seed": self.seed}
         return found, measured(found, reference, current, rules=rules)
 
-    def _profile(self, delivery: Delivery) -> Profile:
+    def _profile(self, delivery: Delivery, left_out: set[str]) -> Profile:
         import pandas as pd
 
         sources = [read_file(path) for path in delivery.paths]
@@ -55,6 +57,13 @@ class Look:
         if any(other != names[0] for other in names):
             raise DataRefused(f"{delivery.folder}: its files differ in their columns; deliver each kind by itself")
         whole: pd.DataFrame = pd.concat([source.frame for source in sources], ignore_index=True)
-        kept = [str(name) for name in whole.columns if str(name) not in set(self.leave_out)]
+        kept = [str(name) for name in whole.columns if str(name) not in left_out]
         loose = any(source.loose for source in sources)
         return profile(whole, sample=self.sample, seed=self.seed, columns=kept, loose=loose)
+
+
+def lacks(delivery: Delivery, columns: Sequence[str]) -> bool:
+    """Whether no file of the delivery has any of these columns, such as labels that come later."""
+    return bool(columns) and not any(
+        {str(name) for name in read_file(path).frame.columns} & set(columns) for path in delivery.paths
+    )

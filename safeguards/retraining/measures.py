@@ -13,7 +13,7 @@ import numpy.typing as npt
 from safeguards.core.intervals import clopper_pearson
 from safeguards.core.verdict import Measurement
 
-__all__ = ["accuracy", "calibration_error", "largest_shift", "worst_group_accuracy"]
+__all__ = ["accuracy", "calibration_error", "largest_shift"]
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
@@ -60,31 +60,6 @@ def accuracy(right: Flags, *, alpha: float = 0.05) -> Measurement:
         return Measurement(value=math.nan, n=0, insufficient="there are no rows")
     low, high = clopper_pearson(right.sum(), n, alpha)
     return Measurement(value=float(right.mean()), n=n, interval=(float(low), float(high)))
-
-
-def worst_group_accuracy(right: Flags, group: npt.NDArray[np.str_], *, alpha: float, support: int = 10) -> Measurement:
-    """The smallest share right of any group, ``group`` (N,) naming each row's; 1 where every row of each is right.
-
-    The bounds hold for all groups together. A group with fewer than ``support`` rows is not judged, and told.
-    """
-    names, code, rows = np.unique(group, return_inverse=True, return_counts=True)
-    hits = np.bincount(code, weights=right, minlength=len(names))
-    judged = rows >= support
-    small = [str(name) for name in names[~judged]]
-    note = f"not judged, with fewer than {support} rows: {', '.join(small[:5])}" if small else ""
-    if judged.sum() < 1:
-        return Measurement(value=math.nan, n=len(right), insufficient=f"no group has {support} rows", note=note)
-    low, high = clopper_pearson(hits[judged], rows[judged], alpha / int(judged.sum()))
-    rate = hits[judged] / rows[judged]
-    worst = int(rate.argmin())
-    said = f"worst: {rate[worst]:.3f} in {names[judged][worst]} ({rows[judged][worst]} rows)"
-    return Measurement(
-        value=float(rate[worst]),
-        n=len(right),
-        interval=(float(low.min()), float(high.min())),
-        note=". ".join(filter(None, (said, note))),
-        details={"groups": {str(name): float(hit / n) for name, hit, n in zip(names, hits, rows, strict=True)}},
-    )
 
 
 def largest_shift(before: Floats, now: Floats, *, alpha: float = 0.05) -> Measurement:

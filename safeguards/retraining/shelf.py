@@ -3,7 +3,7 @@
 <root>/<model>/data/<fingerprint>/     a delivery, copied and checked, shared by all jobs
 <root>/<model>/trainings/<digest>.json the configuration of a training, as its record names it
 <root>/<model>/jobs/<key>/             the steps of one job
-<root>/<model>/audits.jsonl            what the live audits said
+<root>/<model>/audits.jsonl            what the live audits said, and which retraining answered them
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
+
 from safeguards.core.canonical import canonical, digest_of, parse
 from safeguards.core.errors import DataRefused, EvidenceError
 from safeguards.core.files import read_whole, sync, write_whole
 from safeguards.core.names import encode
+from safeguards.retraining.auditbook import AuditBook
 from safeguards.retraining.intake import Delivery, Manifest, take, taken
 
 __all__ = ["Shelf"]
@@ -39,9 +42,9 @@ class Shelf:
         return self.root / encode(self.model)
 
     @property
-    def audits(self) -> Path:
-        """The file of the live audits."""
-        return self.folder / "audits.jsonl"
+    def audits(self) -> AuditBook:
+        """What its live audits said."""
+        return AuditBook(self.folder / "audits.jsonl")
 
     def job(self, key: Any) -> Path:
         """The folder of the job with this key, plain values."""
@@ -69,15 +72,17 @@ class Shelf:
     def take(self, source: Path) -> Delivery:
         """Copy and check a delivery, or find the copy that was made before; one rename makes it count.
 
-        Raises `DataRefused`.
+        A retraining and a live audit that take it at once make one copy. Raises `DataRefused`.
         """
         place = self._place(Manifest.read(source).fingerprint)
-        if not place.is_dir():
-            part = place.with_name(f"{place.name}.part")
-            shutil.rmtree(part, ignore_errors=True)
-            take(source, part)
-            part.rename(place)
-            sync(place.parent)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with FileLock(self.folder / "data.lock"):
+            if not place.is_dir():
+                part = place.with_name(f"{place.name}.part")
+                shutil.rmtree(part, ignore_errors=True)
+                take(source, part)
+                part.rename(place)
+                sync(place.parent)
         return taken(place)
 
     def delivery(self, fingerprint: str) -> Delivery:

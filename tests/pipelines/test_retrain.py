@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +17,7 @@ from pipelines.data.scans import PIXELS
 from safeguards.gate import Record
 from safeguards.retraining import only_one
 from safeguards.tracking import ModelRegistry
+from tests.helpers.killing import killed_before
 
 CONF = Path(__file__).parents[2] / "conf"
 STEPS = ("meet", "look", "train", "compare", "seal", "rule", "tell")
@@ -83,23 +83,6 @@ def run(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> int:
     return retrain.command()
 
 
-def killed_before(step: str, work: Callable[[], object]) -> int:
-    """A child that is killed when a step has done its work and is about to count as done."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-    def watch(event: str, arguments: tuple[object, ...]) -> None:
-        if event == "os.rename" and str(arguments[1]).endswith(f"-{step}"):
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(watch)
-    try:
-        work()
-    finally:
-        os._exit(0)
-
-
 def test_killed_at_every_step_it_ends_as_if_nothing_had_happened(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -145,7 +128,7 @@ def test_a_challenger_that_gains_too_little_is_compared_row_by_row_and_kept_out(
 
 
 def test_two_at_once(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    with only_one(place / "shelf" / "scans", "retraining"):
+    with only_one(place / "shelf" / "scans", "retraining of scans"):
         assert run(monkeypatch, asked(place, "first")) == 5
     assert "another retraining" in capsys.readouterr().err
 

@@ -34,6 +34,9 @@ def decided(**given: object) -> tuple[bool, str, object]:
         ({"on_schedule": True}, True, "on schedule, with new data; drift PASS"),
         ({"on_schedule": True, "drift": None}, True, "on schedule, with new data; drift was not measured"),
         ({"drift": None}, False, "drift was not measured"),
+        ({"drift": DRIFTED, "drift_counts": False}, False, "drift FAIL"),
+        ({"opened": "accuracy: 0.5"}, True, "a live audit opened it: accuracy: 0.5; drift PASS"),
+        ({"opened": "accuracy: 0.5", "same_data": True}, False, "from these very data"),
     ],
 )
 def test_the_ladder(given: dict, retrain: bool, said: str) -> None:

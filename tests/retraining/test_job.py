@@ -168,7 +168,7 @@ def test_the_second_at_once_steps_back(tmp_path: Path) -> None:
 
         def second() -> None:
             with (
-                pytest.raises(AlreadyRunning, match="another retraining of 'risk/north' is at work"),
+                pytest.raises(AlreadyRunning, match="another risk/north is at work"),
                 only_one(tmp_path, "risk/north"),
             ):
                 pass

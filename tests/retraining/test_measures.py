@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from safeguards.core.limit import Limit, decide
 from safeguards.core.verdict import Outcome
-from safeguards.retraining.measures import accuracy, calibration_error, largest_shift, worst_group_accuracy
+from safeguards.retraining.measures import accuracy, calibration_error, largest_shift
 
 
 def test_calibration_error_by_hand() -> None:
@@ -63,22 +63,6 @@ def test_accuracy_is_exact() -> None:
     wanted = binomtest(45, 50).proportion_ci(0.95, method="exact")
     assert (found.value, found.interval) == (0.9, pytest.approx((wanted.low, wanted.high)))
     assert decide(accuracy(np.zeros(0, dtype=bool)), Limit(at_least=0.0)).outcome is Outcome.INCONCLUSIVE
-
-
-def test_the_worst_group_is_told_with_its_rows() -> None:
-    right = np.array([True] * 90 + [False] * 10 + [True] * 30 + [False] * 20)
-    found = worst_group_accuracy(right, np.array(["a"] * 100 + ["b"] * 50), alpha=0.05)
-    assert (found.value, found.details["groups"]) == (0.6, {"a": 0.9, "b": 0.6})
-    assert "worst: 0.600 in b (50 rows)" in found.note
-    assert found.interval[0] < accuracy(right[100:]).interval[0]  # two groups, so each bound is wider
-
-
-def test_a_group_of_few_rows_is_not_judged_and_told() -> None:
-    right = np.array([True] * 50 + [False] * 3)
-    found = worst_group_accuracy(right, np.array(["a"] * 50 + ["tiny"] * 3), alpha=0.05)
-    assert (found.value, "fewer than 10 rows: tiny" in found.note) == (1.0, True)
-    alone = worst_group_accuracy(right[50:], np.array(["tiny"] * 3), alpha=0.05)
-    assert decide(alone, Limit(at_least=0.0)).outcome is Outcome.INCONCLUSIVE
 
 
 def test_shift_by_hand() -> None:

@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from safeguards.core.errors import ConfigurationError, LedgerError
-from safeguards.retraining import Audit, Trigger, append_audit, audits
+from safeguards.core.errors import ConfigurationError
+from safeguards.retraining import Audit, Trigger
 
 TRIGGER = Trigger(k=2, n=3, cooldown=3)
 
@@ -65,40 +64,3 @@ def test_openings_keep_their_distance(alarms: list[bool], k: int, more: int, coo
 def test_a_trigger_that_makes_no_sense_is_refused(wrong: dict) -> None:
     with pytest.raises(ConfigurationError, match="1 <= k <= n"):
         Trigger(**wrong)
-
-
-ONE, TWO = (Audit(data=d, model="m", alarm=True, opened=False, reasons=("drift \u00fc",)) for d in "ab")
-
-
-def test_audits_come_back_in_order(tmp_path: Path) -> None:
-    path = tmp_path / "deep" / "audits.jsonl"
-    assert audits(path) == []
-    append_audit(path, ONE)
-    append_audit(path, TWO)
-    assert audits(path) == [ONE, TWO]
-
-
-def test_the_same_delivery_looked_at_twice_counts_once(tmp_path: Path) -> None:
-    append_audit(tmp_path / "a", ONE)
-    append_audit(tmp_path / "a", ONE)
-    assert audits(tmp_path / "a") == [ONE]
-
-
-def test_a_line_torn_at_any_length_costs_that_line_only(tmp_path: Path) -> None:
-    path = tmp_path / "a"
-    append_audit(path, ONE)
-    first = path.read_bytes()
-    append_audit(path, TWO)
-    whole = path.read_bytes()
-    for length in range(len(first), len(whole) - 1):
-        path.write_bytes(whole[:length])
-        assert audits(path) == [ONE]
-        append_audit(path, TWO)
-        assert audits(path) == [ONE, TWO]
-
-
-@pytest.mark.parametrize("line", ["{}", "3", '{"data":"a","model":"m","alarm":"no","opened":false,"reasons":[]}'])
-def test_a_line_that_is_no_audit_is_not_taken_for_calm(tmp_path: Path, line: str) -> None:
-    (tmp_path / "a").write_text(line + "\n")
-    with pytest.raises(LedgerError, match="a:1 is no audit"):
-        audits(tmp_path / "a")

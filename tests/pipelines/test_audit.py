@@ -1,0 +1,182 @@
+"""The live audit as its command runs it: calm, alarmed, opened and answered; unlabelled; killed; one at a time."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines import audit, retrain
+from pipelines.rounds import Round
+from safeguards import Outcome
+from safeguards.core.ledger import read
+from safeguards.retraining import Shelf, only_one
+from safeguards.tracking import RunReader
+from tests.helpers.killing import killed_before
+from tests.pipelines.live import CONF, enthrone, scans
+
+STEPS = ("judge", "note", "publish", "tell")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with a model in production and a store; what it holds grows from test to test."""
+    folder = tmp_path_factory.mktemp("audit")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'store.db'}")
+        enthrone(folder, scans(folder / "learned", seed=0))
+        yield folder
+
+
+@pytest.fixture
+def run(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    """The exit code of an audit and what it printed; each test has a book of its own."""
+    Shelf(root=place / "shelf", model="scans").audits.path.unlink(missing_ok=True)
+
+    def audited(delivery: Path, *more: str) -> tuple[int, str]:
+        arguments = [
+            f"--config={CONF / 'audit.yaml'}",
+            f"--policy={place / 'policy.yaml'}",
+            f"--delivery={delivery}",
+            f"--directory={place / 'shelf'}",
+            *more,
+        ]
+        monkeypatch.setattr(sys, "argv", ["audit", *arguments])
+        code = audit.command()
+        told = capsys.readouterr()
+        return code, told.out + told.err
+
+    return audited
+
+
+def verdicts(place: Path, delivery: Path) -> dict[str, Outcome]:
+    """Of the newest job on a delivery, from its ledger."""
+    files = sorted(place.glob("shelf/scans/jobs/*/01-judge/verdicts.jsonl"), key=lambda path: path.stat().st_mtime)
+    found, problems = read(files[-1])
+    assert problems == []
+    return {verdict.measure: verdict.outcome for verdict in found}
+
+
+def test_a_model_that_does_what_it_did_is_left_alone(place: Path, run) -> None:
+    code, told = run(scans(place / "calm", seed=1))
+    assert (code, "scans: calm" in told) == (0, True), told
+    assert verdicts(place, place / "calm") == dict.fromkeys(
+        ["drifted_share", "accuracy", "worst_group_accuracy", "calibration_error", "prediction_shift"], Outcome.PASS
+    )
+    reader = RunReader()
+    (experiment,) = [one for one in reader.experiments() if one.name == "live audits"]
+    (row,) = next(reader.rows(experiment.experiment_id, at_once=10))
+    assert (row.name, row.outcome, row.ended) == ("live audit of scans", Outcome.PASS, "finished")
+    assert row.measures["live_audit.accuracy"].margin > 0.1
+    assert reader.curve(row.run_id, "safeguard/live_audit/accuracy")[0].value > 0.9
+
+
+def test_the_second_alarm_of_three_opens_and_a_retraining_answers_it_once(
+    place: Path, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weeks = [scans(place / f"negative {week}", seed=10 + week, negative=True) for week in range(3)]
+    code, told = run(weeks[0])
+    assert (code, "scans: alarm" in told, "drifted_share: FAIL" in told) == (0, True, True)
+    assert retrained(place, weeks[0], monkeypatch) == 4
+    assert run(weeks[1])[0] == 7
+    assert run(weeks[1])[0] == 7  # called again it says how it ended
+    assert run(weeks[2])[0] == 0  # the cooldown
+    assert retrained(place, weeks[1], monkeypatch) == 3
+    assert retrained(place, weeks[1], monkeypatch) == 3  # the same job
+    assert retrained(place, weeks[2], monkeypatch) == 4  # answered once is answered
+
+
+def retrained(place: Path, delivery: Path, monkeypatch: pytest.MonkeyPatch) -> int:
+    """A retraining that only a live audit opens; the training itself is ended by its safeguards at once."""
+    monkeypatch.setattr(Round, "train", lambda *_: {"state": "pruned", "reason": "not trained here", "values": {}})
+    arguments = [
+        f"--config={CONF / 'retrain.yaml'}",
+        f"--policy={place / 'policy.yaml'}",
+        f"--delivery={delivery}",
+        f"--directory={place / 'shelf'}",
+        "--when=audit",
+    ]
+    monkeypatch.setattr(sys, "argv", ["retrain", *arguments])
+    return retrain.command()
+
+
+def test_a_group_that_is_read_badly_is_an_alarm_of_its_own(place: Path, run) -> None:
+    code, told = run(scans(place / "blurred", seed=2, blurred="thin"), "--look.limit.at_most=0.9")
+    found = verdicts(place, place / "blurred")
+    assert (code, found["worst_group_accuracy"]) == (0, Outcome.FAIL), told
+    assert found["drifted_share"] is not Outcome.FAIL
+    assert "in stroke=thin" in told
+
+
+def test_rows_without_labels_are_asked_what_they_can_tell(place: Path, run) -> None:
+    code, told = run(scans(place / "unlabelled", seed=3, labelled=False))
+    assert code == 0, told
+    wanted = dict.fromkeys(["accuracy", "worst_group_accuracy", "calibration_error"], Outcome.NOT_EVALUATED)
+    assert verdicts(place, place / "unlabelled") == {
+        **wanted,
+        "drifted_share": Outcome.PASS,
+        "prediction_shift": Outcome.PASS,
+    }
+    assert "the rows have no labels" in told
+
+
+def test_labels_that_nobody_announced_as_missing_are_a_broken_feed(place: Path, run) -> None:
+    code, told = run(scans(place / "lost labels", seed=4, labelled=False), "--labels=[]")
+    assert (code, "column 'digit': column missing" in told) == (6, True), told
+
+
+def test_killed_at_every_step_it_ends_as_if_nothing_had_happened(place: Path, run) -> None:
+    first, second = (scans(place / name, seed=20 + at, negative=True) for at, name in enumerate(("k1", "k2")))
+    assert run(first)[0] == 0
+    command = f'--notice.command=[{sys.executable}, -c, \'open("told", "a").write(input())\']'
+    for step in STEPS:
+        assert killed_before(step, lambda: run(second, command)) == -signal.SIGKILL, step
+    assert run(second, command)[0] == 7
+    noted = Shelf(root=place / "shelf", model="scans").audits.past()
+    assert [audit.opened for audit in noted] == [False, True]
+    said = [json.loads(line) for line in (place / "told").read_text().replace("}{", "}\n{").splitlines()]
+    assert {one["ended"] for one in said} == {"opened"}
+    assert len({one["job"] for one in said}) == 1
+    reader = RunReader()
+    (experiment,) = [one for one in reader.experiments() if one.name == "live audits"]
+    rows = next(reader.rows(experiment.experiment_id, at_once=100))
+    assert len([row for row in rows if row.ledger == rows[0].ledger]) == 1
+
+
+def test_two_at_once(place: Path, run) -> None:
+    with only_one(place / "shelf" / "scans", "live audit of scans"):
+        code, told = run(place / "calm")
+    assert (code, "another live audit of scans is at work" in told) == (5, True)
+
+
+def test_without_a_model_in_production_there_is_nothing_to_audit(place: Path, run) -> None:
+    code, told = run(place / "calm", "--model=other")
+    assert (code, "there is no model in production" in told) == (4, True)
+
+
+SLIPS = [
+    ("--check.limits={acuracy: {at_least: 0.5}}", "there is no measure 'acuracy'"),
+    ("--trigger.k=5", "1 <= k <= n"),
+    ("--trigger.kk=1", "there is no key 'trigger.kk'"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "said"), SLIPS)
+def test_a_slip_of_the_pen_is_one_line(place: Path, run, wrong: str, said: str) -> None:
+    code, told = run(place / "calm", wrong)
+    assert (code, len(told.splitlines())) == (2, 1)
+    assert said in told
+
+
+def test_the_texts_and_the_code_agree_on_the_exit_codes() -> None:
+    told = (CONF / "audit.yaml").read_text().partition("model:")[0]
+    for code in {*audit.CODES.values(), 1, 2, 5, 6}:
+        assert f" {code} " in told.replace("\n#", "").replace(":", " ")
+        assert f" {code} " in f"{audit.__doc__}".replace("\n", " ").replace(":", " ")
+    assert yaml.safe_load((CONF / "audit.yaml").read_text())["model"] == "scans"

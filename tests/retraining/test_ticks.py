@@ -1,0 +1,77 @@
+"""What a schedule remembers: plain numbers, one claim for each time, and nothing that runs."""
+
+from __future__ import annotations
+
+import pickle
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from safeguards.core.errors import ConfigurationError
+from safeguards.retraining import Ticks
+
+
+class Planted:
+    """Unpickled it makes a file."""
+
+    def __init__(self, place: Path) -> None:
+        self.place = place
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return Path.touch, (self.place,)
+
+
+@pytest.fixture
+def address(tmp_path: Path) -> str:
+    return f"sqlite:///{tmp_path / 'deep' / 'schedule.db'}"
+
+
+def test_what_is_due_outlives_the_scheduler(address: str) -> None:
+    first = Ticks(address)
+    first.know("audit", "0 5 * * *")
+    assert first.due("audit") is None
+    first.put_off("audit", 1000.5)
+    later = Ticks(address)
+    later.know("audit", "0 5 * * *")
+    assert later.due("audit") == 1000.5
+    later.know("audit", "0 6 * * *")  # another time of day: what was due before is not
+    assert later.due("audit") is None
+    assert later.due("unknown") is None
+
+
+def test_each_time_is_claimed_once(address: str) -> None:
+    one, other = Ticks(address), Ticks(address)
+    one.know("audit", "x")
+    assert [one.claim("audit", 10.0), other.claim("audit", 10.0), one.claim("audit", 9.0)] == [True, False, False]
+    assert one.interrupted("audit")
+    one.end("audit", 7)
+    assert (other.interrupted("audit"), other.code("audit")) == (False, 7)
+    assert other.claim("audit", 11.0)
+    other.end("audit")
+    assert one.code("audit") is None
+    assert not one.claim("unknown", 1.0)
+
+
+@pytest.mark.parametrize("planted", ["later", -1.0, 1e18, float("inf"), "pickle"])
+def test_what_is_no_moment_is_passed_over_and_nothing_of_it_runs(address: str, planted: object, tmp_path: Path) -> None:
+    ticks = Ticks(address)
+    ticks.know("audit", "x")
+    value = pickle.dumps(Planted(tmp_path / "ran")) if planted == "pickle" else planted
+    with sqlite3.connect(address.removeprefix("sqlite:///")) as store:
+        store.execute("UPDATE safeguards_schedule SET due = ?, begun = ?, code = ?", (value, value, "no"))
+    assert (ticks.due("audit"), ticks.interrupted("audit"), ticks.code("audit")) == (None, False, None)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_an_address_that_opens_nothing_is_told_without_its_password(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("no database, " * 100)
+    for wrong in (
+        "nowhere://x:hunter2@host/db",
+        f"sqlite:///{tmp_path / 'file'}",
+        f"sqlite:///{tmp_path / 'file' / 'x'}",
+    ):
+        with pytest.raises(ConfigurationError, match="give an address such as") as told:
+            Ticks(wrong)
+        assert "hunter2" not in str(told.value)
+        assert len(str(told.value).splitlines()) == 1
