@@ -6,11 +6,37 @@ from safeguards.core.lazy import lazy
 
 if TYPE_CHECKING:
     from safeguards.card.app import review_app
+    from safeguards.card.card import model_card, write_card
+    from safeguards.card.evidence import Evidence, NoEvidence, evidence_of
+    from safeguards.card.lint import lint_card
     from safeguards.card.server import serve_review
+    from safeguards.card.stated import Risk, Stated
 
-__all__ = ["review_app", "serve_review"]
+__all__ = [
+    "Evidence",
+    "NoEvidence",
+    "Risk",
+    "Stated",
+    "evidence_of",
+    "lint_card",
+    "model_card",
+    "review_app",
+    "serve_review",
+    "write_card",
+]
 
-_HOMES = {"review_app": "app", "serve_review": "server"}
+_HOMES = {
+    "Evidence": "evidence",
+    "NoEvidence": "evidence",
+    "Risk": "stated",
+    "Stated": "stated",
+    "evidence_of": "evidence",
+    "lint_card": "lint",
+    "model_card": "card",
+    "review_app": "app",
+    "serve_review": "server",
+    "write_card": "card",
+}
 
 
 __getattr__ = lazy(__name__, _HOMES)
