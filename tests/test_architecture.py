@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "search": {"search", "core"},
     "tracking": {"tracking", "core"},
     "gate": {"gate", "core", "tracking"},
-    "card": {"card", "core", "tracking"},
+    "card": {"card", "core", "gate", "tracking"},  # a model card is made from the gate's record, ruling and history
     "retraining": {"retraining", "core", "drift", "fairness", "adversarial", "deepspeed", "gate", "tracking"},
     "_cli": {"_cli", "card", "core", "deepspeed", "gate", "tracking"},
 }

@@ -18,6 +18,7 @@ from tests.helpers.launch import launch
 CONF = Path(__file__).parents[1] / "conf"
 SEARCH = CONF / "search.yaml"
 ADULT = {"train": CONF / "train_adult.yaml", "search": CONF / "search_adult.yaml"}
+CARD = CONF / "card.yaml"  # read by tests/card/test_stated.py
 POLICY = CONF / "policy.yaml"  # read by tests/gate/test_policy.py
 SAFEGUARDS = sorted(CONF.glob("safeguards/*.yaml"))
 OVERLAYS = sorted([*CONF.glob("deepspeed/*.yaml"), *CONF.glob("strategy/*.yaml")])
@@ -59,6 +60,7 @@ def test_every_file_is_of_a_kind_that_is_run_here():
         CONF / "train.yaml",
         SEARCH,
         *ADULT.values(),
+        CARD,
         POLICY,
         CONF / "retrain.yaml",  # tests/pipelines/test_retrain.py runs it, and what it names
         CONF / "audit.yaml",  # tests/pipelines/test_audit.py runs it

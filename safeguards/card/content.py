@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from safeguards.card.evidence import Source, key
@@ -11,9 +11,9 @@ from safeguards.core.report import latest
 from safeguards.core.verdict import Outcome, Verdict
 from safeguards.gate import Record
 
-__all__ = ["Bounded", "Column", "Content", "Curve", "Group", "Judged", "Rate", "content_of"]
+__all__ = ["Bounded", "Column", "Content", "Curve", "Group", "Judged", "Moments", "Rate", "content_of"]
 
-UNEQUAL = ("config", "code", "lock")
+MOST_LOOKS = 40
 RATES = {
     "accuracy": "accuracy",
     "selection_rate": "selection rate",
@@ -24,11 +24,14 @@ RATES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Judged:
-    """A verdict with its pointer; ``rival`` is that of the champion's last verdict of the same measure."""
+    """A verdict with its pointer; ``rival`` is that of the champion's last verdict of the same measure. ``looks`` are
+    the verdicts on it over training; ``more`` says that there were others, of which none failed.
+    """
 
     verdict: Verdict
     pointer: str
     looks: tuple[str, ...] = ()
+    more: bool = False
     rival: str | None = None
 
     @property
@@ -116,6 +119,18 @@ class Drift:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Moments:
+    """The verdicts that failed at one step, which is where the safeguards acted."""
+
+    failed: tuple[str, ...]
+
+    @property
+    def first(self) -> str:
+        """The pointer of the first of them."""
+        return self.failed[0]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Content:
     """All that is drawn or listed."""
 
@@ -126,15 +141,18 @@ class Content:
     curves: tuple[Curve, ...]
     drift: tuple[Drift, ...]
     lost: tuple[str, ...]
+    moments: tuple[Moments, ...]
+
+    @property
+    def trails(self) -> list[Judged]:
+        """Measures that were looked at more than once, and gave a number each time that is drawn."""
+        return [one for one in self.last if len(one.looks) > 1 and one.verdict.value is not None]
 
 
 def content_of(record: Record, champion: Record | None) -> Content:
     """Everything by pointer. ``lost`` are last verdicts of the champion that this record has no counterpart of."""
     rivals = {_same(one.verdict): one.pointer for one in _last(champion, "champion")}
-    last = tuple(
-        Judged(verdict=one.verdict, pointer=one.pointer, looks=one.looks, rival=rivals.get(_same(one.verdict)))
-        for one in _last(record, "record")
-    )
+    last = tuple(replace(one, rival=rivals.get(_same(one.verdict))) for one in _last(record, "record"))
     mine = {_same(one.verdict) for one in last}
     return Content(
         last=last,
@@ -144,6 +162,7 @@ def content_of(record: Record, champion: Record | None) -> Content:
         curves=tuple(_curve(one) for one in last if _is_list(one, "curve")),
         drift=tuple(_drift(one) for one in last if isinstance(one.verdict.details.get("columns"), Mapping)),
         lost=tuple(pointer for same, pointer in rivals.items() if same not in mine),
+        moments=_moments(record),
     )
 
 
@@ -159,9 +178,34 @@ def _last(record: Record | None, whose: str) -> list[Judged]:
     for number, verdict in enumerate(record.verdicts):
         looks.setdefault(_same(verdict), []).append(f"/{whose}/verdicts/{number}")
     return [
-        Judged(verdict=one, pointer=f"/{whose}/verdicts/{place[id(one)]}", looks=tuple(looks[_same(one)]))
+        Judged(
+            verdict=one,
+            pointer=f"/{whose}/verdicts/{place[id(one)]}",
+            looks=_thinned(looks[_same(one)], record),
+            more=len(looks[_same(one)]) > MOST_LOOKS,
+        )
         for one in latest(record.verdicts)
     ]
+
+
+def _thinned(looks: Sequence[str], record: Record) -> tuple[str, ...]:
+    """At most so many that a page can hold them, evenly, the first and the last among them; and those that failed."""
+    if len(looks) <= MOST_LOOKS:
+        return tuple(looks)
+    kept = {round(place * (len(looks) - 1) / (MOST_LOOKS - 1)) for place in range(MOST_LOOKS)}
+    return tuple(look for place, look in enumerate(looks) if place in kept or _failed(record, look))
+
+
+def _failed(record: Record, look: str) -> bool:
+    return record.verdicts[int(look.rpartition("/")[2])].outcome is Outcome.FAIL
+
+
+def _moments(record: Record) -> tuple[Moments, ...]:
+    found: dict[int, list[str]] = {}
+    for place, verdict in enumerate(record.verdicts):
+        if verdict.outcome is Outcome.FAIL:
+            found.setdefault(verdict.moment.step, []).append(f"/record/verdicts/{place}")
+    return tuple(Moments(failed=tuple(found[step])) for step in sorted(found))
 
 
 def _is_list(judged: Judged, name: str) -> bool:

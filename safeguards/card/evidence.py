@@ -4,60 +4,75 @@ document (RFC 6901) or the name of a computation and its pointers; the linter fo
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from safeguards.card import words
-from safeguards.core.intervals import clopper_pearson
+from safeguards.card.forms import COMPUTED, NoEvidence
+from safeguards.core.redact import known_secrets, redact
+from safeguards.core.verdict import Verdict
 
 if TYPE_CHECKING:
-    from safeguards.gate import Record, Ruling
+    from safeguards.gate import History, Record, Ruling
     from safeguards.tracking import Point
 
-__all__ = ["FORMS", "Evidence", "NoEvidence", "Source", "evidence_of", "key"]
+__all__ = ["LEDGER", "Evidence", "NoEvidence", "Source", "Tracked", "evidence_of", "key", "parts"]
 
 Source = str | tuple[str, ...]
 LEDGER = "safeguards/verdicts.jsonl"
 
 
-class NoEvidence(LookupError):  # noqa: N818 - a finding: "raise NoEvidence"
-    """A source leads nowhere, or to what is no number."""
+@dataclass(frozen=True, kw_only=True)
+class Tracked:
+    """What the tracking store holds of the record's run: how it ended, its files, metrics that are drawn, by name.
+
+    ``ledger`` is the digest of the ledger among the files; None where there is none.
+    """
+
+    ended: str
+    artifacts: frozenset[str]
+    ledger: str | None
+    curves: Mapping[str, Sequence[Point]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
-    """``document`` holds "record", "champion" (its record), "curves" (points of metrics by name) and "ruling", each
-    None or empty where there is none. ``artifacts`` are the paths that the run's artifacts have; None where nobody looked.
+    """``document`` holds "record", "champion" (its record), "digests", "curves" (points of metrics by name), "run",
+    "ruling" and "history", each None or empty where there is none. The records hold what the document does.
     """
 
     document: Mapping[str, Any]
-    digest: str
-    artifacts: frozenset[str] | None = None
+    record: Record
+    champion: Record | None = None
+    ruling: Ruling | None = None
+    tracked: Tracked | None = None
     links: str | None = None
-    made: Mapping[str, Callable[..., Any]] = field(default_factory=lambda: COMPUTED)
+
+    @property
+    def digest(self) -> str:
+        """Of the record as it was sealed."""
+        return str(self.document["digests"]["record"])
 
     def value(self, source: Source) -> Any:
         """What a source leads to. Raises `NoEvidence`."""
         if isinstance(source, str):
             return self._at(source)
         name, *pointers = source
-        if name not in self.made:
-            raise NoEvidence(f"there is no computation {name!r}")
-        if name == "name":
+        if name == "name" and len(pointers) == 1:
             return self._name(*pointers)
+        if name not in COMPUTED:
+            raise NoEvidence(f"there is no computation {name!r}")
         try:
-            return self.made[name](*(self._at(pointer) for pointer in pointers))
-        except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:
+            return COMPUTED[name](*(self._at(pointer) for pointer in pointers))
+        except (TypeError, ValueError, ArithmeticError) as error:
             raise NoEvidence(f"{name} of {', '.join(pointers)} cannot be computed: {error}") from None
 
     def _at(self, pointer: str) -> Any:
         place: Any = self.document
-        for part in pointer.split("/")[1:]:
-            part = part.replace("~1", "/").replace("~0", "~")
+        for part in parts(pointer):
             try:
-                place = place[int(part)] if isinstance(place, Sequence) and not isinstance(place, str) else place[part]
+                place = place[int(part)] if isinstance(place, list) else place[part]
             except (KeyError, IndexError, ValueError, TypeError):
                 raise NoEvidence(f"{pointer} leads nowhere") from None
         return place
@@ -65,7 +80,7 @@ class Evidence:
     def _name(self, pointer: str) -> str:
         """The last name of a pointer, once it is known to lead somewhere: names of columns are keys."""
         self._at(pointer)
-        return pointer.rpartition("/")[2].replace("~1", "/").replace("~0", "~")
+        return parts(pointer)[-1]
 
 
 def key(name: object) -> str:
@@ -73,71 +88,68 @@ def key(name: object) -> str:
     return str(name).replace("~", "~0").replace("/", "~1")
 
 
+def parts(pointer: str) -> list[str]:
+    """The names that a pointer is made of. Raises `NoEvidence` for what is none."""
+    if not pointer.startswith("/"):
+        raise NoEvidence(f"{pointer!r} is no pointer")
+    return [part.replace("~1", "/").replace("~0", "~") for part in pointer[1:].split("/")]
+
+
 def evidence_of(
     record: Record,
     *,
     champion: Record | None = None,
     ruling: Ruling | None = None,
-    curves: Mapping[str, Sequence[Point]] | None = None,
-    artifacts: frozenset[str] | None = None,
+    history: History | None = None,
+    tracked: Tracked | None = None,
     links: str | None = None,
 ) -> Evidence:
     """Of a record that was read, and so is intact. ``links`` is the address of a review page, ``http://host:port``."""
+    told, theirs = _told(record), None if champion is None else _told(champion)
     document = {
-        "record": record.to_dict(),
-        "champion": None if champion is None else champion.to_dict(),
+        "record": told.to_dict(),
+        "champion": None if theirs is None else theirs.to_dict(),
         "digests": {"record": record.digest, "champion": None if champion is None else champion.digest},
-        "curves": {
-            name: [{"step": one.step, "value": one.value} for one in points] for name, points in (curves or {}).items()
-        },
-        "ruling": None
-        if ruling is None
-        else {"admitted": ruling.admitted, "reasons": list(ruling.reasons), "waived": list(ruling.waived)},
+        "curves": {name: _points(points) for name, points in (tracked.curves if tracked else {}).items()},
+        "run": None if tracked is None else {"ended": _clean(tracked.ended)},
+        "ruling": None if ruling is None else _clean(_ruled(ruling)),
+        "history": [] if history is None else [_clean(entry.to_dict()) for entry in history.entries],
     }
-    return Evidence(document=document, digest=record.digest, artifacts=artifacts, links=links)
+    return Evidence(
+        document=document, record=told, champion=theirs, ruling=ruling, tracked=tracked, links=_bare_address(links)
+    )
 
 
-def _bounds(rate: float, rows: int, confidence: float, rates: int) -> tuple[float, float]:
-    """Exact, each at its share of the doubt, as `safeguards.fairness` splits it: all of them hold together."""
-    alpha = (1 - float(confidence)) / max(1, int(rates))
-    low, high = clopper_pearson([round(rate * rows)], [rows], alpha)
-    return float(low[0]), float(high[0])
+def _told(record: Record) -> Record:
+    """The record without what looks like a secret by now: the one who sealed it may not have known all of them."""
+    return replace(
+        record,
+        verdicts=tuple(Verdict.from_dict(_clean(verdict.to_dict())) for verdict in record.verdicts),
+        **{name: _clean(dict(getattr(record, name))) for name in ("data", "seeds", "costs", "notes")},
+    )
 
 
-def _finite(value: float) -> float:
-    if not math.isfinite(value):
-        raise ValueError("it is not finite")
-    return value
+def _clean(value: Any) -> Any:
+    """Texts and names without secrets; numbers as they are, whatever they are called."""
+    return _without(value, known_secrets(os.environ))
 
 
-COMPUTED: Mapping[str, Callable[..., Any]] = {
-    "difference": lambda one, other: _finite(float(one) - float(other)),
-    "low": lambda rate, rows, confidence, rates: _bounds(rate, rows, confidence, rates)[0],
-    "high": lambda rate, rows, confidence, rates: _bounds(rate, rows, confidence, rates)[1],
-    "less": lambda rows, positives: int(rows) - int(positives),
-    "low of the rest": lambda rate, rows, pos, conf, rates: _bounds(rate, int(rows) - int(pos), conf, rates)[0],
-    "high of the rest": lambda rate, rows, pos, conf, rates: _bounds(rate, int(rows) - int(pos), conf, rates)[1],
-    "share": lambda part, whole: float(part) / float(whole),
-    "name": lambda: "",
-}
-
-FORMS: Mapping[str, Callable[[Any], str]] = {
-    "number": lambda value: words.number(_is_number(value)),
-    "signed": lambda value: words.signed(_is_number(value)),
-    "percent": lambda value: f"{_is_number(value):.1%}",
-    "confidence": lambda value: f"{_is_number(value):.4%}",
-    "count": lambda value: f"{int(_is_number(value)):,}",
-    "duration": lambda value: words.duration(_is_number(value)),
-    "digest": lambda value: str(value)[:12],
-    "day": lambda value: str(value)[:10],
-    "moment": lambda value: str(value)[:16].replace("T", " "),
-    "text": lambda value: words.shown(value, 2000),
-    "name": lambda value: words.shown(value, 60),
-}
-"""How a value may be put: the linter asks that what stands on the page is exactly this."""
+def _without(value: Any, known: frozenset[str]) -> Any:
+    if isinstance(value, str):
+        return redact(value, known)
+    if isinstance(value, Mapping):
+        return {_without(name, known): _without(item, known) for name, item in value.items()}
+    return [_without(item, known) for item in value] if isinstance(value, (list, tuple)) else value
 
 
-def _is_number(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
-        raise NoEvidence(f"{words.shown(value, 40)!r} is no number")
-    return value
+def _points(points: Sequence[Point]) -> list[dict[str, float]]:
+    return [{"step": one.step, "value": one.value} for one in points]
+
+
+def _ruled(ruling: Ruling) -> dict[str, Any]:
+    return {"admitted": ruling.admitted, "reasons": list(ruling.reasons), "waived": list(ruling.waived)}
+
+
+def _bare_address(links: str | None) -> str | None:
+    """Without user and password, which would stand in every link."""
+    return None if links is None else redact(links).rstrip("/")

@@ -9,19 +9,10 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from safeguards.card import words
+from safeguards.card.forms import MARKS
 from safeguards.core.verdict import Outcome
 
 __all__ = ["filled", "packaged"]
-
-MARKS = {
-    Outcome.PASS: "\u2713",
-    Outcome.WARN: "!",
-    Outcome.FAIL: "\u2715",
-    Outcome.INCONCLUSIVE: "?",
-    Outcome.ERROR: "\u26a0\ufe0e",
-    Outcome.NOT_EVALUATED: "\u2013",
-}
-"""A sign for each outcome, so that nobody needs the colour."""
 
 
 def filled(template: str, **values: Any) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
 from safeguards.core.errors import ConfigurationError
+from safeguards.core.redact import known_secrets, redact
 
 __all__ = ["Risk", "Stated"]
 
@@ -57,7 +59,7 @@ class Stated:
 
     @classmethod
     def read(cls, path: Path | str | None) -> Stated:
-        """None states nothing. Raises `ConfigurationError` for an unreadable file, an unknown key, or what is no text."""
+        """None states nothing. Raises `ConfigurationError` for an unreadable file, an unknown key, what is no text."""
         if path is None:
             return cls()
         import yaml
@@ -86,6 +88,8 @@ def _checked(path: Path | str, name: str, value: Any) -> Any:
     if name not in known:
         raise ConfigurationError(f"{path}: unknown key {name!r}; known are {', '.join(sorted(known))}")
     if name == "risks":
+        if not isinstance(value, (list, tuple, type(None))):
+            raise ConfigurationError(f"{path}: risks is a {type(value).__name__}, expected a list")
         return tuple(_risk(path, one) for one in value or ())
     return _text(path, name, value)
 
@@ -102,7 +106,7 @@ def _text(path: Path | str, name: str, value: Any) -> str:
         return ""
     if isinstance(value, (dict, list)):
         raise ConfigurationError(f"{path}: {name} is a {type(value).__name__}, expected a text; quote it")
-    text = str(value).strip()
+    text = redact(str(value).strip(), known_secrets(os.environ))
     if len(text) > LONGEST:
         raise ConfigurationError(f"{path}: {name} has {len(text):,} characters, at most {LONGEST:,} fit on a card")
     return text
