@@ -18,12 +18,13 @@ LONGEST_FILE = 350
 HEAVY = {"mlflow", "evidently", "art", "fairlearn", "deepspeed", "optuna", "matplotlib"}
 STANDARD = sys.stdlib_module_names | {"__future__"}
 
-OTHER_ROOMS = {"core", "deepspeed", "search", "tracking", "gate", "card", "retraining", "_cli"}
+OTHER_ROOMS = {"core", "deepspeed", "evaluation", "search", "tracking", "gate", "card", "retraining", "_cli"}
 """Rooms of the library that are no topic; every other folder of it is one."""
 
 MAY_IMPORT = {
     "core": {"core"},
     "deepspeed": {"deepspeed", "core"},
+    "evaluation": {"evaluation", "core", "fairness", "drift", "tracking"},
     "search": {"search", "core"},
     "tracking": {"tracking", "core"},
     "gate": {"gate", "core", "tracking"},

@@ -132,3 +132,21 @@ def test_the_readmes_first_block_runs_from_the_wheel(command: Path, tmp_path: Pa
     printed = run([str(command.with_name("python")), "train.py"], tmp_path)
     assert "demographic_parity_difference" in printed
     assert "verdicts.jsonl" in run([str(command), "verdicts", "--help"], tmp_path)
+
+
+PLUGINS = """
+import sys, warnings
+warnings.filterwarnings("error", message="Failure attempting")
+from mlflow.models.evaluation.evaluator_registry import _model_evaluation_registry as evaluators
+from mlflow.tracking.context.registry import _run_context_provider_registry as providers, resolve_tags
+print("torch" in sys.modules, type(evaluators.get_evaluator("safeguards")).__module__)
+print([type(one).__module__ for one in providers if type(one).__module__.startswith("safeguards")])
+print([name for name in resolve_tags() if name.startswith("safeguards")])
+"""
+
+
+def test_mlflow_finds_the_evaluator_and_the_context_provider(command: Path, tmp_path: Path) -> None:
+    """Outside of a job the provider adds nothing."""
+    (tmp_path / "plugins.py").write_text(PLUGINS)
+    said = run([str(command.with_name("python")), "plugins.py"], tmp_path).splitlines()[-3:]
+    assert said == ["False safeguards.evaluation.evaluator", "['safeguards.tracking.context']", "[]"]

@@ -30,7 +30,7 @@ from safeguards.core.weights import Judged
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule, Trainer
 
-__all__ = ["Run", "Summary", "verdicts"]
+__all__ = ["Run", "Summary", "at_work", "verdicts"]
 
 RUN_ID = re.compile(r"[\w-]{1,80}")
 STRENGTH = {"record": 0, "stop": 1, "raise": 2}
@@ -41,6 +41,11 @@ def verdicts(trainer: Trainer) -> list[Verdict]:
     """Every verdict of this trainer's safeguards in this process, oldest first; the same on all ranks."""
     run = _RUNS.get(trainer)
     return [] if run is None else list(run.verdicts)
+
+
+def at_work() -> str | None:
+    """The id of a run of this process that is fitting, validating or testing now; the newest of several, else None."""
+    return next((run.run_id for run in reversed(list(_RUNS.values())) if run._open), None)
 
 
 class Run:

@@ -113,12 +113,12 @@ def test_shares_read_every_file_between_them(tmp_path: Path) -> None:
 
 
 def test_the_newest_is_the_one_of_the_highest_step_whatever_the_clock_says(tmp_path: Path) -> None:
-    for name, step in (("b", 8), ("a", 8), ("c", 12), ("d", 4)):
+    for name, step in (("c", 8), ("b", 8), ("d", 12), ("a", 4)):
         saved(tmp_path / name, step)
-    os.utime(tmp_path / "d" / MANIFEST, (9e9, 9e9))
-    (tmp_path / "c" / MANIFEST).write_text("{}")
+    os.utime(tmp_path / "a" / MANIFEST, (9e9, 9e9))
+    (tmp_path / "d" / MANIFEST).write_text("{}")
     (tmp_path / "none").mkdir()
-    assert by_age(tmp_path.iterdir()) == [(8, tmp_path / "a"), (8, tmp_path / "b"), (4, tmp_path / "d")]
+    assert by_age(tmp_path.iterdir()) == [(8, tmp_path / "b"), (8, tmp_path / "c"), (4, tmp_path / "a")]
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "null", '{"manifest": 1}', '{"manifest": {"files": {"a": 1}}}'])
