@@ -64,6 +64,7 @@ def test_every_file_is_of_a_kind_that_is_run_here():
         POLICY,
         CONF / "retrain.yaml",  # tests/pipelines/test_retrain.py runs it, and what it names
         CONF / "audit.yaml",  # tests/pipelines/test_audit.py runs it
+        CONF / "review.yaml",  # tests/pipelines/test_review.py runs it
         CONF / "schedule.yaml",  # read by tests/pipelines/test_schedule.py
         *CONF.glob("scans/*.yaml"),
         *SAFEGUARDS,

@@ -1,4 +1,4 @@
-"""The review page: what a person reads before signing."""
+"""The model card and the review page: what a person reads before signing."""
 
 from typing import TYPE_CHECKING
 
@@ -11,18 +11,21 @@ if TYPE_CHECKING:
     from safeguards.card.lint import lint_card
     from safeguards.card.server import serve_review
     from safeguards.card.stated import Risk, Stated
+    from safeguards.card.versions import VersionCard, write_cards
 
 __all__ = [
     "Evidence",
     "NoEvidence",
     "Risk",
     "Stated",
+    "VersionCard",
     "evidence_of",
     "lint_card",
     "model_card",
     "review_app",
     "serve_review",
     "write_card",
+    "write_cards",
 ]
 
 _HOMES = {
@@ -30,12 +33,14 @@ _HOMES = {
     "NoEvidence": "evidence",
     "Risk": "stated",
     "Stated": "stated",
+    "VersionCard": "versions",
     "evidence_of": "evidence",
     "lint_card": "lint",
     "model_card": "card",
     "review_app": "app",
     "serve_review": "server",
     "write_card": "card",
+    "write_cards": "versions",
 }
 
 

@@ -15,7 +15,7 @@ from safeguards.card.evidence import LEDGER, Evidence, Tracked, evidence_of, key
 from safeguards.card.lint import lint_card
 from safeguards.card.pages import filled, packaged
 from safeguards.card.stated import Stated
-from safeguards.core.errors import EvidenceError
+from safeguards.core.errors import EvidenceError, SafeguardError
 from safeguards.core.files import write_whole
 
 if TYPE_CHECKING:
@@ -84,6 +84,7 @@ def write_card(
 
     Raises:
         EvidenceError: what the linter found; nothing is written.
+        SafeguardError: nothing can be written there.
         LookupError: the store does not have the run.
 
     """
@@ -98,8 +99,13 @@ def write_card(
     page = model_card(evidence, stated=stated, signed=signed)
     if problems := lint_card(page, evidence, stated):
         raise EvidenceError(f"the card has {len(problems)} problems, the first of them: {problems[0]}")
-    write_whole(Path(path), page.encode("utf-8"))
-    return Path(path)
+    path = Path(path)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(path, page.encode("utf-8"))
+    except OSError as error:
+        raise SafeguardError(f"the card cannot be written to {path}: {error.strerror}") from error
+    return path
 
 
 def _tracked(reader: RunReader, record: Record, curves: tuple[str, ...]) -> Tracked | None:

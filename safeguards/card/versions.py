@@ -1,0 +1,102 @@
+"""The cards of a registered model's versions, from what the registry and the gate's history hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safeguards.card.card import write_card
+from safeguards.card.stated import Stated
+from safeguards.core.errors import ConfigurationError, RegistryError, SafeguardError
+from safeguards.gate import Candidate, Entry, History, Record, Ruling, Verifier
+
+if TYPE_CHECKING:
+    from safeguards.tracking import ModelRegistry, RunReader
+
+__all__ = ["VersionCard", "write_cards"]
+
+RECORD = "safeguards.record"
+
+
+@dataclass(frozen=True, kw_only=True)
+class VersionCard:
+    """The card of a version: its file, or why there is none."""
+
+    version: int
+    path: Path | None
+    problem: str = ""
+
+
+def write_cards(
+    registry: ModelRegistry,
+    folder: Path | str,
+    *,
+    newest: int = 5,
+    stated: Stated | None = None,
+    reader: RunReader | None = None,
+    links: str | None = None,
+) -> list[VersionCard]:
+    """Write the cards of the newest versions and of the champion into ``<folder>/<model>-<version>.html``.
+
+    Raises:
+        ConfigurationError: when ``newest`` is below 0.
+        RegistryError: when the store fails, or the history was changed.
+
+    """
+    if newest < 0:
+        raise ConfigurationError(f"write_cards(newest={newest}): expected 0 or more")
+    history = History.of(registry.history(), verifier=Verifier.configured())
+    if history.problems:
+        raise RegistryError(
+            f"the history of {registry.name!r} was changed: {history.problems[0]}; see safeguards audit"
+        )
+    signed = Verifier.configured() is not None
+    fetched = cache(lambda digest: Candidate.fetch_record(registry, digest))
+    made = []
+    for version, digest in _asked(registry, history, newest):
+        path = Path(folder) / f"{registry.name}-{version}.html"
+        with suppress(OSError):
+            path.unlink()
+        try:
+            record: Record = fetched(digest)
+            champion = None if record.champion is None else fetched(record.champion)
+            write_card(
+                path,
+                record,
+                stated=stated,
+                champion=champion,
+                ruling=_ruling(history, digest),
+                history=history,
+                signed=signed,
+                reader=reader,
+                links=links,
+            )
+            made.append(VersionCard(version=version, path=path))
+        except (SafeguardError, LookupError) as error:
+            made.append(VersionCard(version=version, path=None, problem=str(error.args[0])))
+    return made
+
+
+def _asked(registry: ModelRegistry, history: History, newest: int) -> Iterator[tuple[int, str]]:
+    """Number and record of each version, oldest first; those that no record is of have no evidence."""
+    known = [(one.number, one.tags[RECORD]) for one in registry.versions() if RECORD in one.tags]
+    last = {number for number, _ in known[-newest:]} if newest else set()
+    yield from ((number, digest) for number, digest in known if number in last | {history.champion})
+
+
+def _ruling(history: History, digest: str) -> Ruling | None:
+    """As the history tells it: tags of a version can be set by anyone. None where the gate has not ruled."""
+    ruled = [entry for entry in history.about(digest) if entry.action != "rolled back"]
+    if not ruled:
+        return None
+    entry: Entry = ruled[-1]
+    return Ruling(
+        admitted=entry.action == "promoted",
+        reasons=() if entry.action == "promoted" else (entry.why,),
+        waived=tuple(f"{name}: by a waiver until {end}" for name, end in entry.expiring),
+        version=entry.version,
+    )
