@@ -36,9 +36,11 @@ from safeguards.core.identity import mix
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule, Trainer
 
-__all__ = ["choose", "drawn_from", "generators_kept", "read_batch", "training_loader"]
+__all__ = ["choose", "drawn_from", "generators_kept", "handed_over", "read_batch", "training_loader"]
 
 MOST_OBJECTS = 1000
+LEAVES = (str, bytes, int, float, complex, type(None), torch.Tensor, np.ndarray, np.generic)
+HOOKS = ("on_before_batch_transfer", "transfer_batch_to_device", "on_after_batch_transfer")
 TRAINED_ON = "_safeguards_training_loader"
 
 
@@ -131,11 +133,60 @@ def choose(size: int, rows: int, seed: int) -> list[int]:
 
 def read_batch(loader: DataLoader[Any], positions: Sequence[int], seed: int) -> Any:
     """The rows at these positions of the data set as the loader would give them, on the CPU."""
-    items = []
-    for position, row_seed in zip(positions, mix(torch.tensor(positions), seed).tolist(), strict=True):
-        _seed_generators(row_seed % 2**32)
-        items.append(loader.dataset[position])
+    seeds = [row_seed % 2**32 for row_seed in mix(torch.tensor(positions), seed).tolist()]
+    items = _drawing_nothing(loader.dataset, positions, seeds[-1])
+    if items is None:
+        items = [_seeded(loader.dataset, *each) for each in zip(positions, seeds, strict=True)]
     return loader.collate_fn(items)
+
+
+def _drawing_nothing(dataset: Any, positions: Sequence[int], seed: int) -> list[Any] | None:
+    """The rows, unless one moves a random generator: to seed before each of them costs more than many a row.
+
+    The first tells of most sets that they draw, before the others are read in vain.
+    """
+    _seed_generators(seed)
+    at_rest, items = _states(), list[Any]()
+    for part in (positions[:1], positions[1:]):
+        items += _read(dataset, part)
+        if _states() != at_rest:
+            return None
+    return items
+
+
+def _read(dataset: Any, positions: Sequence[int]) -> list[Any]:
+    """As torch's own loader reads them."""
+    many = getattr(dataset, "__getitems__", None)
+    return list(many(positions)) if many and positions else [dataset[position] for position in positions]
+
+
+def _seeded(dataset: Any, position: int, seed: int) -> Any:
+    _seed_generators(seed)
+    return dataset[position]
+
+
+def handed_over(batch: Any, trainer: Trainer, module: LightningModule) -> Any:
+    """A batch as the training loop hands it to the step: in the trainer's precision, past the hooks, on the device.
+
+    On the CPU, with Lightning's own hooks, it is there already: to look through it for tensors would cost as much as
+    to read it.
+    """
+    batch = trainer.precision_plugin.convert_input(batch)
+    if trainer.strategy.root_device.type == "cpu" and _moved_by_lightning(trainer, module):
+        return batch
+    return trainer.strategy.batch_to_device(module._on_before_batch_transfer(batch))
+
+
+def _moved_by_lightning(trainer: Trainer, module: LightningModule) -> bool:
+    owners = [owner for owner in (module, getattr(trainer, "datamodule", None)) if owner is not None]
+    methods = [getattr(owner, hook) for owner in owners for hook in HOOKS] + [trainer.strategy.batch_to_device]
+    return all(method.__module__.partition(".")[0] in ("pytorch_lightning", "lightning") for method in methods)
+
+
+def _states() -> tuple[Any, ...]:
+    """Of the global random generators, to tell whether any was used."""
+    _, words, *rest = np.random.get_state()
+    return torch.get_rng_state().numpy().tobytes(), words.tobytes(), rest, random.getstate()
 
 
 def _seed_generators(seed: int) -> None:
@@ -148,7 +199,7 @@ def _seed_generators(seed: int) -> None:
 def generators_kept(root: Any) -> Iterator[None]:
     """Put back the state of every random generator that ``root`` holds, itself or in what it wraps, nearest first.
 
-    The search ends after a thousand objects, so that a data set of many small ones costs no time.
+    The search ends after a thousand objects, not counting plain values, so that a set of many small ones costs no time.
     """
     undo = [put_back for held in islice(_held_by(root), MOST_OBJECTS) if (put_back := _keeper(held))]
     try:
@@ -164,7 +215,7 @@ def _held_by(root: Any) -> Iterator[Any]:
         thing = waiting.popleft()
         if id(thing) not in seen:
             seen.add(id(thing))
-            waiting.extend(_parts(thing))
+            waiting.extend(part for part in _parts(thing) if not isinstance(part, LEAVES))
             yield thing
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from safeguards.core.batch import rows_of, select
 from safeguards.core.predictions import Capture
-from safeguards.core.training_rows import choose, drawn_from, generators_kept, read_batch, training_loader
+from safeguards.core.training_rows import choose, drawn_from, generators_kept, handed_over, read_batch, training_loader
 
 if TYPE_CHECKING:
     from torch.utils.data import DataLoader
@@ -68,8 +68,8 @@ def _shares(mine: list[int], chosen: list[int], world: int, batch: int) -> Itera
 
 
 def _batch(loader: DataLoader[Any], places: list[int], seed: int, scene: Scene) -> Any:
-    """Rows as the loader would give them, on the module's device."""
-    return scene.trainer.strategy.batch_to_device(read_batch(loader, places, seed), scene.module.device)
+    """Rows as the training step would get them."""
+    return handed_over(read_batch(loader, places, seed), scene.trainer, scene.module)
 
 
 def _logits(scene: Scene, inputs: Any) -> Tensor:

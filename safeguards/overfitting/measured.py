@@ -17,7 +17,7 @@ from safeguards.core.errors import ConfigurationError, NotApplicable
 from safeguards.core.intervals import alpha_of_look
 from safeguards.core.predictions import Capture, StepOutputs
 from safeguards.core.rows import Rows, Sample, read_rows
-from safeguards.core.training_rows import choose, drawn_from, generators_kept, read_batch, training_loader
+from safeguards.core.training_rows import choose, drawn_from, generators_kept, handed_over, read_batch, training_loader
 from safeguards.core.verdict import Measurement
 from safeguards.overfitting.measures import classification_losses, generalization_gap
 
@@ -137,7 +137,7 @@ class MeasuredGap:
         return losses
 
     def _training_rows(self, places: Sequence[int], loader: DataLoader[Any], scene: Scene) -> Rows:
-        batch = scene.trainer.strategy.batch_to_device(read_batch(loader, places, self.seed))
+        batch = handed_over(read_batch(loader, places, self.seed), scene.trainer, scene.module)
         fields = BatchFields(inputs=self.fields.inputs, target=self.fields.target)
         outputs = StepOutputs(
             step=None,

@@ -23,6 +23,7 @@ from torch.utils.data import (
 )
 
 from safeguards.core.errors import NotApplicable
+from safeguards.core.identity import mix
 from safeguards.core.training_rows import choose, drawn_from, generators_kept, read_batch
 
 HUNDRED = TensorDataset(torch.arange(100.0))
@@ -108,6 +109,61 @@ def test_an_augmented_row_is_the_same_in_whatever_company_and_order() -> None:
     assert not torch.equal(read_batch(loader, [3], seed=1)[0], together[1])
 
 
+class Sometimes(Dataset):
+    """Rows of which some draw a random number, and how often each was read."""
+
+    def __init__(self, *drawing: int) -> None:
+        self.drawing, self.read = drawing, [0] * 50
+
+    def __len__(self) -> int:
+        return 50
+
+    def __getitem__(self, index: int) -> torch.Tensor:
+        self.read[index] += 1
+        noise = torch.rand(()) + np.random.rand() + random.random() if index in self.drawing else 0
+        return torch.as_tensor(index + noise, dtype=torch.float64)
+
+
+def masked(items: list[torch.Tensor]) -> torch.Tensor:
+    """A collate function that draws, as those that mask words do."""
+    return torch.stack(items) + torch.rand(len(items))
+
+
+@pytest.mark.parametrize("drawing", [(), (7,), (9,), (3, 9), (3, 7, 9)])
+@pytest.mark.parametrize("collate", [torch.stack, masked])
+def test_rows_are_those_that_seeding_before_each_gives(drawing: tuple[int, ...], collate: Any) -> None:
+    positions, data = [7, 3, 9], Sometimes(*drawing)
+    items = []
+    for position, seed in zip(positions, (mix(torch.tensor(positions), 5) % 2**32).tolist(), strict=True):
+        torch.manual_seed(seed)
+        np.random.seed(seed)
+        random.seed(seed)
+        items.append(data[position])
+    expected = collate(items)
+    torch.manual_seed(0)
+    loader = DataLoader(Sometimes(*drawing), 4, collate_fn=collate)
+    assert torch.equal(read_batch(loader, positions, seed=5), expected)
+
+
+@pytest.mark.parametrize(("drawing", "most"), [((), 1), (range(50), 2)])
+def test_rows_that_draw_nothing_are_read_once_and_those_that_draw_are_not_all_read_twice(
+    drawing: Any, most: int
+) -> None:
+    data = Sometimes(*drawing)
+    read_batch(DataLoader(data, 4), range(40), seed=0)
+    assert data.read == [most] + [1] * 39 + [0] * 10
+
+
+def test_a_data_set_that_reads_many_rows_at_once_is_asked_to() -> None:
+    class Many(Sometimes):
+        def __getitems__(self, indices: list[int]) -> list[torch.Tensor]:
+            return [torch.tensor(float(index)) for index in indices]
+
+    data = Many()
+    assert read_batch(DataLoader(data, 4), [7, 3, 9], seed=0).tolist() == [7, 3, 9]
+    assert sum(data.read) == 0
+
+
 @pytest.mark.parametrize("wrap", [lambda data: data, lambda data: Subset(Subset(data, range(50)), range(50))])
 def test_generators_of_the_data_set_go_on_as_if_nothing_had_been_read(wrap: Any) -> None:
     untouched, data = Noisy(), Noisy()
@@ -121,6 +177,7 @@ def test_the_search_for_generators_ends_in_cycles_and_in_large_sets() -> None:
     class Odd(Noisy):
         def __init__(self) -> None:
             super().__init__()
+            self.words = {str(i): i for i in range(100_000)}
             self.me, self.package, self.many = self, np, [[i] for i in range(100_000)]
 
     data = Odd()

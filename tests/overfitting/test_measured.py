@@ -73,6 +73,44 @@ def test_the_sample_is_bounded_and_the_same_at_every_look(tmp_path: Path) -> Non
     assert other[0].value != found[0].value
 
 
+class Doubles(Net):
+    """Changes every batch on its way to the device, as those do that scale or augment there."""
+
+    def on_before_batch_transfer(self, batch: Any, _: int) -> Any:
+        return [2 * batch[0], batch[1]]
+
+
+class Triples(Net):
+    def on_after_batch_transfer(self, batch: Any, _: int) -> Any:
+        return [3 * batch[0], batch[1]]
+
+
+@pytest.mark.parametrize(
+    ("module", "options"),
+    [(Doubles, {}), (Triples, {}), (Net, {"precision": "64-true"}), (Net, {"precision": "bf16-true"})],
+)
+def test_training_rows_come_as_the_step_gets_them(tmp_path: Path, module: type[Net], options: dict[str, Any]) -> None:
+    """The same rows on both sides: any gap comes from how they were handed over."""
+    (found,) = fit(tmp_path, guard(), module=module, validation=DataLoader(rows(64), 16), **options)
+    assert found.outcome is Outcome.PASS, found.reason
+    assert found.value == pytest.approx(0, abs=1e-9)
+
+
+def test_a_data_module_may_change_batches_too(tmp_path: Path) -> None:
+    class Data(pl.LightningDataModule):
+        def train_dataloader(self) -> DataLoader:
+            return DataLoader(rows(64), 16)
+
+        val_dataloader = train_dataloader
+
+        def transfer_batch_to_device(self, batch: Any, device: Any, index: int) -> Any:
+            return super().transfer_batch_to_device([2 * batch[0], batch[1]], device, index)
+
+    runner = trainer(tmp_path, guard(), num_sanity_val_steps=0)
+    runner.fit(Net(), datamodule=Data())
+    assert verdicts(runner)[0].value == pytest.approx(0, abs=1e-9)
+
+
 def test_only_rows_that_the_sampler_draws_are_training_rows(tmp_path: Path) -> None:
     """Training and validation share one data set: its other half must not count as training rows."""
     data = rows(128)
