@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,13 @@ class BatchFields:
             raise ConfigurationError(
                 f"BatchFields(groups={type(self.groups).__name__}): expected names, as in groups={{'sex': 2}}"
             )
+
+    @cached_property
+    def keys(self) -> tuple[int | str, ...] | None:
+        """Where in a batch the fields are; None where a function finds one."""
+        sources = (self.inputs, self.target, self.row_id, *self.groups.values())
+        asked = [source for source in sources if source is not None and is_selector(source)]
+        return None if any(map(callable, asked)) else tuple(asked)
 
     def group_labels(
         self, batch: Any, positions: Tensor | None, size: int | None, whose: str = "validate"

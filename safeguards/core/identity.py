@@ -53,9 +53,9 @@ def _identity(label: Any) -> int:
 class Places:
     """Which rows of the data set one rank's loader yields, in order.
 
-    ``rows`` is int64: dataset positions; ``copies`` marks those that a `DistributedSampler` added so that all ranks get
-    equally many. Both are None when the loader's order cannot be known: shuffled without a seed, iterable data, or a
-    batch sampler of the user's own.
+    ``rows`` is int64: dataset positions; None when the loader's order cannot be known: shuffled without a seed,
+    iterable data, or a batch sampler of the user's own. ``copies`` marks those that a `DistributedSampler` added so
+    that all ranks get equally many; None where there are none.
     """
 
     def __init__(
@@ -71,8 +71,7 @@ class Places:
             return cls(rows=None, copies=None, size=size)
         sampler, batch = loader.batch_sampler.sampler, loader.batch_sampler.batch_size
         if _plainly(torch.utils.data.SequentialSampler, sampler) and ranks.world == 1 and len(sampler) == size:
-            none = torch.zeros(size, dtype=torch.bool)
-            return cls(rows=torch.arange(size), copies=none, size=size, batch_size=batch)
+            return cls(rows=torch.arange(size), copies=None, size=size, batch_size=batch)
         if _plainly(torch.utils.data.DistributedSampler, sampler) and sampler.num_replicas == ranks.world:
             return cls._of_distributed(sampler, size, batch)
         return cls(rows=None, copies=None, size=size)
@@ -89,11 +88,10 @@ class Places:
             return None
         return min(self.batch_size, len(self.rows) - start)
 
-    def slice(self, start: int, count: int) -> tuple[Tensor | None, Tensor]:
+    def slice(self, start: int, count: int) -> tuple[Tensor | None, Tensor | None]:
         """Positions of ``count`` local rows from local row ``start``, and which of them are copies."""
-        if self.rows is None or self.copies is None:
-            return None, torch.zeros(count, dtype=torch.bool)
-        return self.rows[start : start + count], self.copies[start : start + count]
+        rows, copies = (None if all_ is None else all_[start : start + count] for all_ in (self.rows, self.copies))
+        return rows, copies
 
 
 def _plainly(kind: type[Any], sampler: Any) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 
 import torch
 
+from safeguards.core.block import Block
 from safeguards.core.errors import NotApplicable, RankError
 from safeguards.core.limit import decide
 from safeguards.core.predictions import Unsaid
@@ -43,7 +44,19 @@ class Entry:
     cut: tuple[int, int] | None = None
     keep_below: int | None = None
     held: list[Rows] = field(default_factory=list)
+    block: Block = field(default_factory=Block)
     unsaid: Unsaid = field(default_factory=Unsaid)
+
+    def show(self, rows: Rows) -> None:
+        """Let the safeguard take these rows in. Local; what it raises is raised."""
+        self.seen += rows.n
+        self.safeguard.observe(self.state, rows, self.scene)
+
+    def show_block(self) -> None:
+        """Let it take in the rows that wait in a block."""
+        rows = self.block.take()
+        if rows is not None:
+            self.show(rows)
 
 
 def judge(entry: Entry, fit_seconds: Callable[[], float]) -> list[Verdict]:
@@ -51,6 +64,10 @@ def judge(entry: Entry, fit_seconds: Callable[[], float]) -> list[Verdict]:
     safeguard, scene = entry.safeguard, entry.scene
     found: dict[str, Measurement] = {}
     with safeguard.meter.running(), no_trace(scene.module):
+        try:
+            entry.show_block()
+        except Exception as error:
+            entry.error = entry.error or error
         try:
             found, entry.error = _found(entry), None
         except Exception as error:
@@ -96,8 +113,7 @@ def _release(entry: Entry) -> None:
         for rows in entry.held:
             own = rows.only(~torch.isin(rows.ids, before))
             if own.n:
-                entry.seen += own.n
-                entry.safeguard.observe(entry.state, own, entry.scene)
+                entry.show(own)
 
     ranks.together(show)
 

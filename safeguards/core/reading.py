@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from safeguards.core.judging import Entry
 
-__all__ = ["Desk", "Reader", "Step"]
+__all__ = ["Desk", "Reader", "Step", "only_takes"]
 
 T = TypeVar("T")
 THINNING_SEED = 0x5AFE
@@ -116,10 +116,25 @@ class Reader:
             predict=source,
             whose=self.stage if desk.name is None else desk.name,
         )
-        keep = ~copies
+        if copies is not None:
+            rows = rows.only(~copies)
         if entry.keep_below is not None:
-            keep &= mix(rows.ids, THINNING_SEED) <= entry.keep_below
-        return rows.only(keep)
+            rows = rows.only(mix(rows.ids, THINNING_SEED) <= entry.keep_below)
+        return rows
+
+
+def only_takes(entry: Entry, step: Step) -> bool:
+    """Whether all that an entry does with a step is to copy fields and outputs out of it, which leaves no trace.
+
+    So it is where no forward, no function of the user's and no container with ways of its own takes part.
+    """
+    how, fields, batch = entry.safeguard.how, entry.safeguard.fields, step.batch
+    keys = fields.keys if fields is not None and entry.safeguard.in_blocks else None
+    if keys is None or (how.outputs_of is None and not (type(step.outputs) is dict and "logits" in step.outputs)):
+        return False
+    if type(batch) is dict:
+        return all(map(batch.__contains__, keys))
+    return type(batch) in (list, tuple) and all(isinstance(key, int) for key in keys)
 
 
 def _asked(entry: Entry, fields: BatchFields) -> Hashable:

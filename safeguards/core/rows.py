@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -17,7 +18,7 @@ from safeguards.core.identity import hash_ids, mix
 if TYPE_CHECKING:
     from safeguards.core.ranks import Ranks
 
-__all__ = ["Rows", "Sample", "read_rows"]
+__all__ = ["Known", "Rows", "Sample", "read_rows"]
 
 T = TypeVar("T")
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
@@ -73,9 +74,28 @@ class Rows:
         return self.predict(self).detach()
 
     def without_inputs(self) -> Rows:
-        """The same rows; logits and groups are read now, so that nothing keeps the batch or its inputs alive."""
-        logits, label = self.logits(), _known(lambda: self.groups)
-        return replace(self, batch=None, inputs=None, label=label, predict=_Known(logits))
+        """The same rows, read now: nothing keeps the batch alive, and what changes it later does not change them."""
+        return self._slim
+
+    @cached_property
+    def _slim(self) -> Rows:
+        return Rows(
+            batch=None,
+            n=self.n,
+            ids=self.ids.clone(),
+            identified=self.identified,
+            positions=self.positions,
+            inputs=None,
+            target=None if self.target is None else self.target.detach().clone(),
+            label=_known(lambda: self.groups),
+            predict=Known(self.logits().clone()),
+        )
+
+    @cached_property
+    def kind(self) -> Any:
+        """Alike for rows whose outputs and targets can stand in one tensor."""
+        tensors = (self.logits(), self.target)
+        return self.identified, *((each.dtype, each.device, each.shape[1:]) for each in tensors if each is not None)
 
     def only(self, keep: Tensor) -> Rows:
         """The rows that ``keep`` (bool ``(N,)``) marks, with the outputs that they had."""
@@ -95,7 +115,7 @@ class Rows:
         )
 
 
-class _Known:
+class Known:
     """Outputs that are there."""
 
     covers_batch = True
@@ -225,20 +245,27 @@ class Sample(Generic[T]):
     def offer(self, ids: Tensor, items: Sequence[T] | Tensor | Callable[[int], T]) -> None:
         """Local: consider rows of int64 identities ``(N,)``; ``items[i]`` or ``items(i)`` is copied if row i stays."""
         order = mix(ids, self.seed)
-        for i in self._hopeful(order).tolist():
-            item = items(i) if callable(items) and not isinstance(items, Tensor) else items[i]
-            self._kept.append((int(order[i]), self._offered + i, int(ids[i]), copied(item)))
+        hopeful = self._hopeful(order)
+        item = items.__getitem__ if isinstance(items, Tensor) or not callable(items) else items
+        for i, rank, identity in zip(hopeful.tolist(), order[hopeful].tolist(), ids[hopeful].tolist(), strict=True):
+            self._kept.append((rank, self._offered + i, identity, copied(item(i))))
         self._offered += len(ids)
         self._kept.sort(key=lambda row: row[:2])
         del self._kept[self.k :]
 
     def _hopeful(self, order: Tensor) -> Tensor:
         """Of the rows offered together, those among their own first k that are no worse than the worst kept."""
-        first = torch.arange(len(order)) if len(order) <= self.k else order.sort(stable=True).indices[: self.k]
+        first = torch.arange(len(order))
+        if len(order) > self.k:
+            worst = np.partition(order.numpy(), self.k - 1)[self.k - 1]
+            first = torch.nonzero(order <= worst).flatten()
+            first = first[order[first].sort(stable=True).indices[: self.k]]
         return first if len(self._kept) < self.k else first[order[first] <= self._kept[-1][0]]
 
     def settle(self, ranks: Ranks) -> list[tuple[int, T]]:
         """All ranks: this rank's part of the global sample, as (identity, item) in the order of hashes."""
+        if ranks.world == 1:
+            return [(identity, item) for _, _, identity, item in self._kept]
         held = ranks.gather([order for order, *_ in self._kept])
         everywhere = sorted(
             (order, rank, place) for rank, orders in enumerate(held) for place, order in enumerate(orders)

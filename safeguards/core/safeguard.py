@@ -65,7 +65,9 @@ class Safeguard(Callback):
     kept by observing fewer rows, chosen by hash, rather than by `Scene.rows_within_budget`. ``reads_outputs`` is False
     where `observe` never asks rows for logits, so that none are made ahead when a forward takes all ranks together.
     ``reads_inputs`` is False where it asks rows for no inputs and no batch, which then need not be kept for it;
-    ``judges_weights`` is False where a verdict says nothing of the model, and so outlives the weights it came with.
+    ``in_blocks`` is True where it moreover reads outputs and does not mind which rows come together: `observe` is then
+    called once for some thousand rows. ``judges_weights`` is False where a verdict says nothing of the model, and so
+    outlives the weights it came with.
     """
 
     topic: ClassVar[str]
@@ -75,6 +77,7 @@ class Safeguard(Callback):
     thins_rows = False
     reads_outputs = True
     reads_inputs = True
+    in_blocks = False
     judges_weights = True
 
     def __init__(
@@ -112,7 +115,7 @@ class Safeguard(Callback):
         return None
 
     def observe(self, seen: Any, rows: Rows, scene: Scene) -> None:
-        """Take in the real rows of one batch. Local: no communication; may fail."""
+        """Take in the real rows of one batch, or block. Local: no communication; may fail."""
 
     def examine(self, seen: Any, scene: Scene) -> Mapping[str, Measurement]:
         """All ranks together: the measurements of this moment, the same on all of them; none means no verdict now."""

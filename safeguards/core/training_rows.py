@@ -186,7 +186,7 @@ def _moved_by_lightning(trainer: Trainer, module: LightningModule) -> bool:
 def _states() -> tuple[Any, ...]:
     """Of the global random generators, to tell whether any was used."""
     _, words, *rest = np.random.get_state()
-    return torch.get_rng_state().numpy().tobytes(), words.tobytes(), rest, random.getstate()
+    return torch.get_rng_state().numpy().tobytes(), np.asarray(words).tobytes(), rest, random.getstate()
 
 
 def _seed_generators(seed: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +15,7 @@ from safeguards.core.judging import Entry, judge
 from safeguards.core.partition import is_partitioned
 from safeguards.core.predictions import Capture, StepOutputs
 from safeguards.core.ranks import Ranks
-from safeguards.core.reading import Desk, Reader, Step
+from safeguards.core.reading import Desk, Reader, Step, only_takes
 from safeguards.core.rows import Rows
 from safeguards.core.safeguard import Safeguard
 from safeguards.core.scene import Loader, Scene
@@ -142,7 +143,7 @@ class Watch:
             if isinstance(capture, Capture):
                 capture.close()
         step = Step(batch=batch, outputs=outputs, captures=captures)
-        with self._trace.hidden():
+        with nullcontext() if all(only_takes(entry, step) for entry in desk.entries) else self._trace.hidden():
             for entry in desk.entries:
                 with entry.safeguard.meter.running():
                     self._show(entry, desk, step)
@@ -164,9 +165,16 @@ class Watch:
             entry.held.append(rows if entry.safeguard.reads_inputs else rows.without_inputs())
             if not source.own_forward:
                 rows.logits()
+        elif entry.safeguard.in_blocks:
+            self._enqueue(entry, rows.without_inputs())
         else:
-            entry.seen += rows.n
-            entry.safeguard.observe(entry.state, rows, entry.scene)
+            entry.show(rows)
+
+    def _enqueue(self, entry: Entry, rows: Rows) -> None:
+        if not entry.block.fits(rows):
+            with self._trace.hidden():
+                entry.show_block()
+        entry.block.add(rows)
 
     def conclude(self) -> list[Verdict]:
         """All ranks together: the verdicts of this moment, in the order of the safeguards."""

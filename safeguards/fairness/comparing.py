@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import numpy.typing as npt
@@ -42,12 +43,12 @@ class Comparison:
     low_gc: Floats
     high_gc: Floats
 
-    @property
+    @cached_property
     def rate_gc(self) -> Floats:
         """The rates of the groups that can be judged, NaN elsewhere."""
         return np.where(self.judged_gc, self.counted.value, np.nan)
 
-    @property
+    @cached_property
     def comparable_c(self) -> Mask:
         """Whether two groups or more can be judged."""
         return np.asarray(self.judged_gc.sum(axis=0) >= 2)

@@ -17,7 +17,7 @@ from safeguards.core.verdict import Measurement
 from safeguards.fairness.classes import classes_of, predicted
 from safeguards.fairness.comparing import Compared, Rules, compare
 from safeguards.fairness.judging import held_back, judge
-from safeguards.fairness.labels import Key, in_order, labels_of
+from safeguards.fairness.labels import Key, coded, in_order
 from safeguards.fairness.measures import MEASURES
 from safeguards.fairness.opinion import disagreement
 from safeguards.fairness.table import GroupTable, Tally, obstacle, table_of
@@ -66,6 +66,7 @@ class FairnessCheck(Safeguard):
     measures = tuple(MEASURES)
     thins_rows = True
     reads_inputs = False
+    in_blocks = True
 
     def __init__(
         self,
@@ -98,22 +99,23 @@ class FairnessCheck(Safeguard):
         return Seen(tallies=[Tally(grouping, self.max_groups) for grouping in groupings])
 
     def observe(self, seen: Seen, rows: Rows, scene: Scene) -> None:
-        """Count the rows of one batch. Raises `NotApplicable` for targets that are not classes of the model."""
+        """Count the rows of one block. Raises `NotApplicable` for targets that are not classes of the model."""
         if rows.n == 0:
             return
         logits = rows.logits()
         finite = torch.isfinite(logits).reshape(rows.n, -1).all(dim=1).cpu()
         classes, guess = predicted(logits)
         true = classes_of(rows.target, classes, self.positive)
-        labels = {name: labels_of(values, name) for name, values in rows.groups.items()}
+        labels = rows.groups
         if not finite.all():
             kept = finite.nonzero().flatten().tolist()
             true, guess = true[kept], guess[kept]
             labels = {name: [values[i] for i in kept] for name, values in labels.items()}
+        columns = {name: coded(values, name) for name, values in labels.items()}
         seen.classes, seen.rows = classes, seen.rows + rows.n
         seen.faulty += rows.n - len(true)
         for tally in seen.tallies:
-            tally.add(labels, true, guess, classes)
+            tally.add(columns, true, guess, classes)
 
     def examine(self, seen: Seen, scene: Scene) -> dict[str, Measurement]:
         """Add the tables up over the ranks and compare the groups."""

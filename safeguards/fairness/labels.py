@@ -6,10 +6,14 @@ import unicodedata
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from numbers import Integral, Real
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
 
 from safeguards.core.errors import FieldError
 
-__all__ = ["MISSING", "Key", "Label", "in_order", "label_of", "labels_of", "show", "spellings"]
+__all__ = ["MISSING", "Coded", "Key", "Label", "coded", "crossed", "in_order", "label_of", "show", "spellings"]
 
 Label = tuple[str, str]
 """Kind ("missing", "number" or "text") and text: sortable, hashable, plain."""
@@ -22,13 +26,34 @@ LONGEST_LABEL = 200
 SHOWN_CHARACTERS = 40
 
 
-def labels_of(values: Sequence[object], attribute: str) -> list[Label]:
-    """The label of each row, N of them. Raises `FieldError` for what cannot name a group."""
+class Coded(NamedTuple):
+    """The groups of N rows: the different ones, and which of them each row has, as int64 (N,)."""
+
+    groups: list[Key]
+    place: npt.NDArray[np.int64]
+
+
+def coded(values: Sequence[object], attribute: str) -> Coded:
+    """The labels of N rows. Raises `FieldError` for what cannot name a group."""
     try:
-        known = {value: label_of(value, attribute) for value in set(values)}
+        known = {value: label_of(value, attribute) for value in dict.fromkeys(values)}
     except TypeError as error:
         raise FieldError(f"group {attribute!r}: {error}; expected one str, number, bool or None per row") from error
-    return [known[value] for value in values]
+    number = {label: place for place, label in enumerate(dict.fromkeys(known.values()))}
+    place_of = {value: number[label] for value, label in known.items()}
+    place = np.fromiter(map(place_of.__getitem__, values), dtype=np.int64, count=len(values))
+    return Coded([(label,) for label in number], place)
+
+
+def crossed(columns: Sequence[Coded]) -> Coded:
+    """The groups that rows form by several attributes together; those that no row is in are left out."""
+    found, *others = columns
+    for column in others:
+        width = len(column.groups)
+        pairs, place = np.unique(found.place * width + column.place, return_inverse=True)
+        groups = [found.groups[pair // width] + column.groups[pair % width] for pair in pairs.tolist()]
+        found = Coded(groups, place)
+    return found
 
 
 def label_of(value: object, attribute: str) -> Label:

@@ -11,7 +11,7 @@ from safeguards.core.limit import Limit
 from safeguards.core.verdict import Measurement
 from safeguards.fairness.comparing import Rules, compare
 from safeguards.fairness.judging import held_back, judge
-from safeguards.fairness.labels import in_order, labels_of
+from safeguards.fairness.labels import coded, in_order
 from safeguards.fairness.table import Counts, Tally, obstacle, table_of
 
 __all__ = ["compare_groups"]
@@ -40,9 +40,9 @@ def compare_groups(
     crossed = [tuple(groups)] if len(groups) > 1 else []
     tallies = [Tally(names, MAX_GROUPS) for names in [*((name,) for name in groups), *crossed]]
     classes = int(max(true.max(initial=0), guess.max(initial=0), positive)) + 1
-    labels = {name: labels_of(list(given), name) for name, given in groups.items()}
+    columns = {name: coded(given, name) for name, given in groups.items()}
     for tally in tallies:
-        tally.add(labels, true, guess, classes)
+        tally.add(columns, true, guess, classes)
     keys = [in_order(tally.codes) for tally in tallies]
     why = _nothing(len(true), groups) or obstacle(tallies, keys)
     if why is not None:

@@ -8,7 +8,7 @@ batches and processes, and its size depends on groups and classes, not on rows.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, product
 
@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from safeguards.core.errors import NotApplicable
-from safeguards.fairness.labels import Key, Label, show, spellings
+from safeguards.fairness.labels import Coded, Key, crossed, show, spellings
 
 __all__ = ["Counts", "GroupTable", "Tally", "count_rows", "obstacle", "table_of"]
 
@@ -72,28 +72,19 @@ class Tally:
         """Whether more than ``max_groups`` groups were met here."""
         return len(self.codes) > self.max_groups
 
-    def add(self, labels: dict[str, list[Label]], true: Counts, guess: Counts, classes: int) -> None:
-        """Count N rows; ``labels`` has N per attribute, ``true`` and ``guess`` are ``(N,)`` classes 0 .. C - 1."""
-        keys = list(zip(*(labels[name] for name in self.attributes), strict=True))
-        code = self._code(keys)
-        if code is None:
+    def add(self, columns: Mapping[str, Coded], true: Counts, guess: Counts, classes: int) -> None:
+        """Count N rows by the columns of each attribute; ``true`` and ``guess`` are ``(N,)`` classes 0 .. C - 1."""
+        rows = crossed([columns[name] for name in self.attributes])
+        self._enrol(rows.groups)
+        if self.too_many:
             return
         if self.counts_g3c is None:
             self.counts_g3c = np.zeros((self.max_groups, 3, classes), dtype=np.int64)
+        code = np.array([self.codes[key] for key in rows.groups], dtype=np.int64)[rows.place]
         self.counts_g3c += count_rows(code, true, guess, self.counts_g3c.shape)
 
-    def _code(self, keys: Sequence[Key]) -> Counts | None:
-        """The place of each row's group ``(N,)``; None once there are too many groups."""
-        if self.too_many:
-            return None
-        try:
-            return np.fromiter(map(self.codes.__getitem__, keys), dtype=np.int64, count=len(keys))
-        except KeyError:
-            self._enrol(keys)
-            return self._code(keys)
-
     def _enrol(self, keys: Sequence[Key]) -> None:
-        for key in dict.fromkeys(keys):
+        for key in keys:
             if self.too_many:
                 return
             self.codes.setdefault(key, len(self.codes))
@@ -139,11 +130,11 @@ def table_of(attributes: tuple[str, ...], groups: Sequence[Key], counts_g3c: Cou
 def obstacle(tallies: Sequence[Tally], groups: Sequence[Sequence[Key]]) -> str | None:
     """Why the groups of these groupings, all that were met, cannot be compared; None where they can."""
     for tally, keys in zip(tallies, groups, strict=True):
-        crossed = len(tally.attributes) > 1
+        several = len(tally.attributes) > 1
         if len(keys) > tally.max_groups:
-            remedy = "use intersections=False" if crossed else "put its labels into fewer groups"
+            remedy = "use intersections=False" if several else "put its labels into fewer groups"
             return f"{tally.name} has more than {tally.max_groups} groups (max_groups): {remedy}"
-        if not crossed and (alike := spellings(key[0] for key in keys)):
+        if not several and (alike := spellings(key[0] for key in keys)):
             names = "; ".join(" and ".join(each) for each in alike[:3])
             return f"{tally.name} has labels that look like one group, {names}: give each group one spelling"
     return None

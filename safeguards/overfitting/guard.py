@@ -51,6 +51,7 @@ class OverfittingGuard(Safeguard):
     topic = "overfitting"
     measures = ("generalization_gap",)
     reads_inputs = False
+    in_blocks = True
 
     def __init__(
         self,

@@ -53,7 +53,7 @@ class Seen:
     def sort(self) -> None:
         if self.waiting:
             ids, losses = (torch.cat(parts) for parts in zip(*self.waiting, strict=True))
-            self.sample.offer(ids, losses.tolist())
+            self.sample.offer(ids, losses.numpy().item)
             self.waiting.clear()
 
 

@@ -70,6 +70,7 @@ def test_unshuffled_rows_follow_the_rule() -> None:
     loader = DataLoader(DATA, sampler=DistributedSampler(DATA, 8, 5, shuffle=False))
     rows, copies = Places.of(loader, Ranks(rank=5, world=8)).slice(6, 2)
     assert rows is not None
+    assert copies is not None
     assert rows.tolist() == [5 + 6 * 8, (5 + 7 * 8) % N]
     assert copies.tolist() == [False, True]
 

@@ -135,17 +135,6 @@ def test_tensors_by_name(tmp_path: Path) -> None:
     assert verdict.n == N
 
 
-def test_training_rows_come_as_the_step_gets_them(tmp_path: Path) -> None:
-    """A hook that scales every batch on its way to the device moves both sides alike."""
-
-    class Scales(Net):
-        def on_before_batch_transfer(self, batch: Any, _: int) -> Any:
-            return [5 * batch[0] + 1, batch[1]]
-
-    guard = DriftReport(reference="train", fields=FIELDS, limits=LIMITS, report=False)
-    assert set(standings(fitted(tmp_path, guard, rows(0), rows(0), Scales(4))).values()) == {"stable"}
-
-
 def test_images_by_their_statistics_and_the_outputs_of_a_submodule(tmp_path: Path) -> None:
     guard = DriftReport(reference="train", fields=FIELDS, limits=LIMITS, outputs_of="net", report=False)
     dark, bright = rows(0, shape=(1, 4, 4)), rows(1, shape=(1, 4, 4))

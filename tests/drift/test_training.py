@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pytest
 import torch
 
+from safeguards import DriftReport
 from safeguards.drift.training import _in_order, _shares
+from tests.drift.test_guard import FIELDS, LIMITS, Net, fitted, rows, standings
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 7])
@@ -27,3 +32,14 @@ def test_every_process_makes_equally_many_forwards(world: int, batch: int) -> No
     each = [list(_shares(chosen[rank::world], chosen, world, batch)) for rank in range(world)]
     assert len({len(shares) for shares in each}) == 1
     assert all(all(shares) for shares in each)
+
+
+def test_training_rows_come_as_the_step_gets_them(tmp_path: Path) -> None:
+    """A hook that scales every batch on its way to the device moves both sides alike."""
+
+    class Scales(Net):
+        def on_before_batch_transfer(self, batch: Any, _: int) -> Any:
+            return [5 * batch[0] + 1, batch[1]]
+
+    guard = DriftReport(reference="train", fields=FIELDS, limits=LIMITS, report=False)
+    assert set(standings(fitted(tmp_path, guard, rows(0), rows(0), Scales(4))).values()) == {"stable"}

@@ -5,9 +5,17 @@ import math
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from safeguards.core.errors import FieldError
-from safeguards.fairness.labels import MISSING, in_order, label_of, labels_of, show, spellings
+from safeguards.fairness.labels import MISSING, coded, crossed, in_order, label_of, show, spellings
+
+
+def labels_of(values, attribute):
+    """The label of each row."""
+    groups, place = coded(values, attribute)
+    return [groups[at][0] for at in place]
 
 
 def test_numbers_that_are_equal_are_one_label():
@@ -58,3 +66,12 @@ def test_a_hostile_name_is_printed_short_and_without_control_characters():
     assert shown.startswith("se?x=?[2J<script>?y")
     assert shown.endswith("y… & age=1")
     assert len(shown) == len("se?x=") + 40 + len(" & age=1")
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(rows=st.lists(st.tuples(*[st.sampled_from([1, 1.0, "1", "b", None])] * 3), max_size=40))
+def test_crossed_rows_have_the_labels_of_each_attribute_and_no_group_is_empty(rows):
+    columns = [[row[i] for row in rows] for i in range(3)]
+    groups, place = crossed([coded(values, "x") for values in columns])
+    assert [groups[at] for at in place] == list(zip(*(labels_of(values, "x") for values in columns), strict=True))
+    assert sorted(groups) == sorted({groups[at] for at in place})

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from safeguards.fairness.labels import in_order, labels_of
+from safeguards.fairness.labels import coded, in_order
 from safeguards.fairness.table import Tally, table_of
 
 
@@ -13,7 +13,7 @@ def tally_of(labels, true, guess, *, attributes=("sex",), classes=2, max_groups=
     tally = Tally(attributes, max_groups)
     for start in range(0, len(true), 5):
         part = slice(start, start + 5)
-        some = {name: labels_of(values[part], name) for name, values in labels.items()}
+        some = {name: coded(values[part], name) for name, values in labels.items()}
         tally.add(some, np.array(true[part]), np.array(guess[part]), classes)
     return tally
 

@@ -160,7 +160,7 @@ def test_one_logit_and_a_loss_of_ones_own(tmp_path: Path) -> None:
     assert regression.unit == ""
     wrong = fit(tmp_path, guard(loss=lambda outputs, target: squared(outputs, target).mean()), module=OneLogit(1))[0]
     assert wrong.outcome is Outcome.ERROR
-    assert "loss= gave shape () for 16 rows: expected one loss per row" in wrong.reason
+    assert "loss= gave shape () for 32 rows: expected one loss per row" in wrong.reason
 
 
 def test_outputs_may_come_from_a_submodule_or_a_function(tmp_path: Path) -> None:
