@@ -209,7 +209,7 @@ def test_two_processes_judge_the_same_rows_to_the_same_numbers_as_one(tmp_path: 
     (verdict,), (expected,) = first["verdicts"], alone["verdicts"]
     assert first["verdicts"] == second["verdicts"]
     assert set(first["read"] + second["read"]) == set(alone["read"])
-    assert len(alone["read"]) == expected["details"]["train_rows"] == 33
+    assert len(set(alone["read"])) == expected["details"]["train_rows"] == 33
     assert (verdict["n"], verdict["outcome"]) == (expected["n"], expected["outcome"]) == (66, "PASS")
     for name in ("train_loss", "validation_loss"):
         assert verdict["details"][name] == pytest.approx(expected["details"][name], rel=1e-6)

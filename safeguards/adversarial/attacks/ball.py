@@ -118,4 +118,4 @@ def _norms(x: Tensor) -> Tensor:
 def _uniform(seeds: Tensor, count: int) -> Tensor:
     """Float64 (N, count) strictly between -1 and 1, number j of a row being a hash of its seed and j."""
     words = mix(mix(seeds).unsqueeze(1) + torch.arange(count))
-    return ((words >> 11).double() + 0.5) / 2**52
+    return (words >> 11).double().add_(0.5).div_(2**52)

@@ -31,12 +31,14 @@ def ascent(logits: Tensor, y: Tensor) -> Tensor:
     if logits.ndim == 1:
         return (1 - 2 * y).to(logits.dtype)
     own = y.unsqueeze(1)
-    return _others(logits, own).softmax(1).scatter_(1, own, -1.0).to(logits.dtype)
+    others = _others(logits, own)
+    shares = others.sub_(others.amax(1, keepdim=True)).exp_()  # softmax itself takes three times as long on a CPU
+    return shares.div_(shares.sum(1, keepdim=True)).scatter_(1, own, -1.0).to(logits.dtype)
 
 
 def predicted(logits: Tensor) -> Tensor:
     """Class (N,) of each row: the largest logit, or for one logit whether it is above 0."""
-    return (logits > 0).long() if logits.ndim == 1 else logits.argmax(1)
+    return (logits > 0).long() if logits.ndim == 1 else logits.max(1).indices
 
 
 def wrong(logits: Tensor, y: Tensor) -> Tensor:

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from safeguards.adversarial.attacks.ball import Ball, ball_around, rows_shaped
 from safeguards.adversarial.attacks.loss import LogitsOf, look, predicted, slope, wrong
-from safeguards.adversarial.attacks.result import Attacked, felt, outside_inference
+from safeguards.adversarial.attacks.result import Attacked, felt, largest, outside_inference
 from safeguards.adversarial.attacks.runs import Runs
 from safeguards.adversarial.threat import ThreatModel
 
@@ -52,8 +52,9 @@ def _climb(
     x = start
     for left in reversed(range(steps)):
         right &= predicted(logits) == y
-        x = torch.where(rows_shaped(right, x), ball.step(x, gradient, share), x)
+        going = right.unsqueeze(1).expand(len(x), x[0].numel()).contiguous().view_as(x)
+        x = torch.where(going, ball.step(x, gradient, share), x)
         if left:
             logits, gradient = slope(logits_of, x, y)
-    moved = (x != start).flatten(1).any(1) | ~right
+    moved = (largest(x - start) != 0) | ~right
     return x, torch.stack([*flags, moved])
