@@ -265,7 +265,7 @@ class Sample(Generic[T]):
     def settle(self, ranks: Ranks) -> list[tuple[int, T]]:
         """All ranks: this rank's part of the global sample, as (identity, item) in the order of hashes."""
         if ranks.world == 1:
-            return [(identity, item) for _, _, identity, item in self._kept]
+            return [(identity, item) for _, _, identity, item in self._kept[: self.k]]
         held = ranks.gather([order for order, *_ in self._kept])
         everywhere = sorted(
             (order, rank, place) for rank, orders in enumerate(held) for place, order in enumerate(orders)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from safeguards.core.batch import BatchFields
 from safeguards.core.errors import ConfigurationError, FieldError
+from safeguards.core.identity import mix
 from safeguards.core.ranks import Ranks
 from safeguards.core.rows import Rows, Sample, read_rows
 
@@ -110,6 +111,19 @@ def test_outputs_are_computed_once() -> None:
     seen.logits()
     seen.logits()
     assert predict.asked == [0, 4]
+
+
+@pytest.mark.parametrize("world", [1, 2])
+def test_a_sample_may_be_made_smaller_before_it_is_settled(world: int) -> None:
+    samples = [Sample[int](k=20, seed=1) for _ in range(world)]
+    for rank, sample in enumerate(samples):
+        ids = torch.arange(rank, 40, world)
+        sample.offer(ids, ids.tolist())
+        sample.k = 7
+    held = [[order for order, *_ in sample._kept] for sample in samples]
+    ranks = [Together(rank, held) for rank in range(world)] if world > 1 else [Ranks()]
+    found = sorted(item for sample, each in zip(samples, ranks, strict=True) for _, item in sample.settle(each))
+    assert found == sorted(torch.arange(40)[mix(torch.arange(40), 1).argsort()[:7]].tolist())
 
 
 def test_sample_of_nothing_is_refused() -> None:
