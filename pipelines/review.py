@@ -18,7 +18,7 @@ from jsonargparse.typing import Path_fr
 
 from pipelines.codes import BROKE, Parser, conclude
 from safeguards.card import Stated, VersionCard, serve_review, write_cards
-from safeguards.tracking import ModelRegistry, RunReader
+from safeguards.tracking import ModelReader, RunReader
 
 __all__ = ["Settings", "command", "main", "parse"]
 
@@ -53,12 +53,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def written(settings: Settings) -> list[VersionCard]:
     """The cards of the newest versions and of the champion; a line for each."""
+    reader = RunReader(settings.tracking_uri)
     cards = write_cards(
-        ModelRegistry(settings.model, settings.tracking_uri),
+        ModelReader(settings.model, reader),
         Path(settings.directory),
         newest=settings.newest,
         stated=Stated.read(None if settings.stated is None else settings.stated.absolute),
-        reader=RunReader(settings.tracking_uri),
+        reader=reader,
         links=f"http://{settings.host}:{settings.port}" if settings.serve and settings.port else None,
     )
     for card in cards:

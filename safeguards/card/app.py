@@ -8,6 +8,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from safeguards.card.champions import ModelViews
 from safeguards.card.compare import compared, settings
 from safeguards.card.pages import filled
 from safeguards.card.table import SILENT, Asked, arranged, measures_of, tally
@@ -46,6 +47,8 @@ REPORT_POLICY = (
 SEEN = ("text/html", "text/plain", "image/png", "image/svg+xml", "image/jpeg", "application/json")
 TEXTS = (".jsonl", ".json", ".yaml", ".yml", ".md", ".log", ".csv", ".txt")
 READ = ("GET", "HEAD")
+GATE = "safeguards.gate"
+"""The experiment in which the gate keeps its histories; they have pages of their own."""
 
 
 def review_app(reader: RunReader, *, hosts: Sequence[str] = ()) -> Flask:
@@ -75,13 +78,16 @@ def review_pages(reader: RunReader) -> Blueprint:
     from flask import Blueprint
 
     pages = Blueprint("review", __name__, static_folder="static", static_url_path="/static")
-    views = _Views(reader)
+    views, of_models = _Views(reader), ModelViews(reader)
     for rule, view in (
         ("/", views.experiments),
         ("/experiments/<experiment_id>", views.runs),
         ("/runs/<run_id>", views.run),
         ("/runs/<run_id>/files/<path:path>", views.file),
         ("/compare", views.compare),
+        ("/models", of_models.models),
+        ("/models/<name>", of_models.model),
+        ("/models/<name>/<int:version>", of_models.card),
     ):
         pages.add_url_rule(rule, view.__name__, view, methods=["GET"], provide_automatic_options=False)
     pages.after_request(_guarded)
@@ -103,7 +109,7 @@ class _Views:
     def experiments(self) -> Any:
         from flask import redirect, url_for
 
-        found = self.reader.experiments()
+        found = [one for one in self.reader.experiments() if one.name != GATE]
         if len(found) == 1:
             return redirect(url_for("review.runs", experiment_id=found[0].experiment_id))
         return _page("experiments.html", experiments=found)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict, Unpack
 
 from markupsafe import Markup
 
@@ -22,10 +22,23 @@ if TYPE_CHECKING:
     from safeguards.gate import History, Record, Ruling
     from safeguards.tracking import RunReader
 
-__all__ = ["CURVES", "model_card", "write_card"]
+__all__ = ["CURVES", "CardParts", "checked_card", "model_card", "write_card"]
 
 CURVES = ("train_loss_epoch", "train_loss", "val_loss", "val_accuracy")
 """Metrics that are drawn over training where the run has them, unless others are named."""
+
+
+class CardParts(TypedDict, total=False):
+    """What `checked_card` takes beside the record."""
+
+    stated: Stated | None
+    champion: Record | None
+    ruling: Ruling | None
+    history: History | None
+    signed: bool
+    reader: RunReader | None
+    curves: tuple[str, ...]
+    links: str | None
 
 
 def model_card(evidence: Evidence, *, stated: Stated | None = None, signed: bool = False) -> str:
@@ -55,8 +68,7 @@ def model_card(evidence: Evidence, *, stated: Stated | None = None, signed: bool
     )
 
 
-def write_card(
-    path: Path | str,
+def checked_card(
     record: Record,
     *,
     stated: Stated | None = None,
@@ -67,11 +79,10 @@ def write_card(
     reader: RunReader | None = None,
     curves: tuple[str, ...] = CURVES,
     links: str | None = None,
-) -> Path:
-    """Write the card of a record once the linter has nothing to say.
+) -> str:
+    """The card of a record, once the linter has nothing to say.
 
     Args:
-        path: of the file.
         record: as it was read.
         stated: what people state about the model.
         champion: the record of the champion, for the differences.
@@ -83,8 +94,7 @@ def write_card(
         links: the address of a review page.
 
     Raises:
-        EvidenceError: what the linter found; nothing is written.
-        SafeguardError: nothing can be written there.
+        EvidenceError: what the linter found.
         LookupError: the store does not have the run.
 
     """
@@ -99,7 +109,15 @@ def write_card(
     page = model_card(evidence, stated=stated, signed=signed)
     if problems := lint_card(page, evidence, stated):
         raise EvidenceError(f"the card has {len(problems)} problems, the first of them: {problems[0]}")
-    path = Path(path)
+    return page
+
+
+def write_card(path: Path | str, record: Record, **parts: Unpack[CardParts]) -> Path:
+    """Write `checked_card`, of which ``parts`` are the arguments, to a file; folders above it are made.
+
+    Raises its errors, upon which nothing is written, and `SafeguardError` where nothing can be.
+    """
+    path, page = Path(path), checked_card(record, **parts)
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(path, page.encode("utf-8"))

@@ -5,19 +5,18 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from safeguards.card.card import write_card
+from safeguards.card.card import CardParts, write_card
 from safeguards.card.stated import Stated
 from safeguards.core.errors import ConfigurationError, RegistryError, SafeguardError
 from safeguards.gate import Candidate, Entry, History, Record, Ruling, Verifier
 
 if TYPE_CHECKING:
-    from safeguards.tracking import ModelRegistry, RunReader
+    from safeguards.tracking import RegisteredModel, RunReader
 
-__all__ = ["VersionCard", "write_cards"]
+__all__ = ["RECORD", "VersionCard", "sound_history", "told_of", "write_cards"]
 
 RECORD = "safeguards.record"
 
@@ -32,7 +31,7 @@ class VersionCard:
 
 
 def write_cards(
-    registry: ModelRegistry,
+    registry: RegisteredModel,
     folder: Path | str,
     *,
     newest: int = 5,
@@ -49,39 +48,41 @@ def write_cards(
     """
     if newest < 0:
         raise ConfigurationError(f"write_cards(newest={newest}): expected 0 or more")
-    history = History.of(registry.history(), verifier=Verifier.configured())
-    if history.problems:
-        raise RegistryError(
-            f"the history of {registry.name!r} was changed: {history.problems[0]}; see safeguards audit"
-        )
-    signed = Verifier.configured() is not None
-    fetched = cache(lambda digest: Candidate.fetch_record(registry, digest))
+    history = sound_history(registry)
     made = []
     for version, digest in _asked(registry, history, newest):
         path = Path(folder) / f"{registry.name}-{version}.html"
         with suppress(OSError):
             path.unlink()
         try:
-            record: Record = fetched(digest)
-            champion = None if record.champion is None else fetched(record.champion)
-            write_card(
-                path,
-                record,
-                stated=stated,
-                champion=champion,
-                ruling=_ruling(history, digest),
-                history=history,
-                signed=signed,
-                reader=reader,
-                links=links,
-            )
+            record, parts = told_of(registry, history, digest)
+            parts["stated"], parts["reader"], parts["links"] = stated, reader, links
+            write_card(path, record, **parts)
             made.append(VersionCard(version=version, path=path))
         except (SafeguardError, LookupError) as error:
             made.append(VersionCard(version=version, path=None, problem=str(error.args[0])))
     return made
 
 
-def _asked(registry: ModelRegistry, history: History, newest: int) -> Iterator[tuple[int, str]]:
+def sound_history(registry: RegisteredModel) -> History:
+    """The history of a model. Raises `RegistryError` where it was changed."""
+    history = History.of(registry.history(), verifier=Verifier.configured())
+    if history.problems:
+        raise RegistryError(
+            f"the history of {registry.name!r} was changed: {history.problems[0]}; see safeguards audit"
+        )
+    return history
+
+
+def told_of(registry: RegisteredModel, history: History, digest: str) -> tuple[Record, CardParts]:
+    """A record out of the registry, and what its card takes beside it. Raises `EvidenceError`."""
+    record = Candidate.fetch_record(registry, digest)
+    champion = None if record.champion is None else Candidate.fetch_record(registry, record.champion)
+    signed = Verifier.configured() is not None
+    return record, {"champion": champion, "ruling": _ruling(history, digest), "history": history, "signed": signed}
+
+
+def _asked(registry: RegisteredModel, history: History, newest: int) -> Iterator[tuple[int, str]]:
     """Number and record of each version, oldest first; those that no record is of have no evidence."""
     known = [(one.number, one.tags[RECORD]) for one in registry.versions() if RECORD in one.tags]
     last = {number for number, _ in known[-newest:]} if newest else set()

@@ -19,7 +19,7 @@ from safeguards.gate.record import DIGEST, Record
 
 if TYPE_CHECKING:
     from safeguards.tracking import ModelRegistry
-    from safeguards.tracking.registry import Version
+    from safeguards.tracking.registered import Version
 
 __all__ = ["Finding", "audit"]
 

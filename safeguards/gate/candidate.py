@@ -15,7 +15,7 @@ from safeguards.gate.record import RECORD, Record
 from safeguards.gate.stored import DESCRIPTION, FILES, StoredModel
 
 if TYPE_CHECKING:
-    from safeguards.tracking import ModelRegistry
+    from safeguards.tracking import ModelRegistry, RegisteredModel
 
 __all__ = ["MODEL_FOLDER", "Candidate"]
 
@@ -65,7 +65,7 @@ class Candidate:
         ]
 
     @classmethod
-    def fetch_record(cls, registry: ModelRegistry, digest: str) -> Record:
+    def fetch_record(cls, registry: RegisteredModel, digest: str) -> Record:
         """The record alone that the registry holds under this digest. Raises `EvidenceError`."""
         with tempfile.TemporaryDirectory() as place:
             registry.fetch(digest, SEALED[:2], Path(place))

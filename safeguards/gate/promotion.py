@@ -26,7 +26,7 @@ from safeguards.gate.record import Record
 
 if TYPE_CHECKING:
     from safeguards.tracking import ModelRegistry
-    from safeguards.tracking.registry import Version
+    from safeguards.tracking.registered import Version
 
 __all__ = ["FOLLOWED", "KEY", "RECORD", "STATE", "champion", "is_unfinished", "promote", "rollback"]
 

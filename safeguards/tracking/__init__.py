@@ -7,7 +7,9 @@ from safeguards.core.lazy import lazy
 if TYPE_CHECKING:
     from safeguards.tracking.config import SaveConfig
     from safeguards.tracking.listing import Listing, RunList
+    from safeguards.tracking.models import ModelReader
     from safeguards.tracking.reading import Artifact, Experiment, Found, Point, RunReader, RunRow, RunStory
+    from safeguards.tracking.registered import RegisteredModel
     from safeguards.tracking.registry import ModelRegistry
     from safeguards.tracking.study import StudyTracker
     from safeguards.tracking.tracker import MLflowTracker
@@ -18,8 +20,10 @@ __all__ = [
     "Found",
     "Listing",
     "MLflowTracker",
+    "ModelReader",
     "ModelRegistry",
     "Point",
+    "RegisteredModel",
     "RunList",
     "RunReader",
     "RunRow",
@@ -32,7 +36,9 @@ _HOMES = {
     **dict.fromkeys(("Artifact", "Experiment", "Found", "Point", "RunReader", "RunRow", "RunStory"), "reading"),
     **dict.fromkeys(("Listing", "RunList"), "listing"),
     "MLflowTracker": "tracker",
+    "ModelReader": "models",
     "ModelRegistry": "registry",
+    "RegisteredModel": "registered",
     "SaveConfig": "config",
     "StudyTracker": "study",
 }

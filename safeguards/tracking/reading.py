@@ -114,12 +114,17 @@ class RunReader:
         self._reading = _read_only(self.uri)
         self._client = self._connect()
 
+    @property
+    def client(self) -> MlflowClient:
+        """For this room: where the store is a file it cannot write."""
+        return self._client
+
     def _connect(self) -> MlflowClient:
         try:
             from mlflow.tracking import MlflowClient
 
             with quiet():
-                client = MlflowClient(self._reading)
+                client = MlflowClient(self._reading, registry_uri=self._reading)
                 client.search_experiments(max_results=1)
             return client
         except Exception as error:
@@ -174,10 +179,12 @@ class RunReader:
             parameters=dict(run.data.params),
         )
 
-    def artifact(self, run_id: str, path: str) -> bytes:
-        """The content of a file that `story` lists. Raises ``LookupError`` for any other, and for a huge one."""
+    def artifact(self, run_id: str, path: str, *, below: str = "") -> bytes:
+        """The content of a file that `story` lists. Raises ``LookupError`` for any other, and for a huge one. ``below``
+        is a folder that is known to be one of the run's: only it is listed.
+        """
         run = self._run(run_id)
-        one = next((one for one in self._files(run, "", DEEPEST) if one.path == path), None)
+        one = next((one for one in self._files(run, below, 1 if below else DEEPEST) if one.path == path), None)
         if one is None:
             raise LookupError(f"the run has no artifact {path!r}")
         return self._content(run, one)

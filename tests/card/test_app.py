@@ -29,6 +29,7 @@ def every_address(store: Store) -> list[str]:
         f"/experiments/{store.experiment}",
         f"/experiments/{store.experiment}?measure=fairness.gap&sort=margin:fairness.gap&down=0",
         *(f"/runs/{run}" for run in runs),
+        "/models",
         f"/compare?run={runs[0]}&run={runs[1]}",
         f"/compare?run={runs[2]}&run={runs[3]}",
     ]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from safeguards.core.errors import RegistryError
-from safeguards.tracking.registry import PLACE, Version
+from safeguards.tracking.registered import PLACE, Version
 
 
 class Store:

@@ -7,7 +7,7 @@ import pytest
 
 from safeguards.core.canonical import canonical
 from safeguards.gate import Finding, Signer, audit, promote, rollback
-from safeguards.tracking.registry import Version
+from safeguards.tracking.registered import Version
 from tests.core.test_signing import keys
 from tests.gate.evidence import GOOD, NOW, REQUIRED, policy
 from tests.gate.test_promotion import ASKED, entries, make

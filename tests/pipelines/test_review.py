@@ -67,7 +67,7 @@ def test_the_cards_are_written_with_what_people_state(run, place: Path) -> None:
         (["--newest=-1"], 2, "expected 0 or more"),
         (["--stated=none.yaml"], 2, "none.yaml"),
         (["--port=x"], 2, "port"),
-        (["--tracking_uri=sqlite:////nowhere/x.db"], 2, "there is no folder /nowhere"),
+        (["--tracking_uri=sqlite:////nowhere/x.db"], 2, "there is no file /nowhere/x.db"),
         (["--directory=store.db/cards"], 1, "no card: the card cannot be written to store.db/cards/scans-1.html"),
     ],
 )
