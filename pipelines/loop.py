@@ -16,9 +16,10 @@ import shutil
 import sys
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -33,6 +34,7 @@ __all__ = ["WEEKS", "Week", "main"]
 
 FOLDER = Path("loop")
 CONFIG = Path(__file__).parents[1] / "conf" / "retrain.yaml"
+REVIEW = "http://127.0.0.1:5080"
 DARKEST = 16.0
 LOST_LINES = slice(2, 6)
 Images = NDArray[np.float64]
@@ -70,20 +72,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     shutil.rmtree(FOLDER, ignore_errors=True)
     os.environ.setdefault("MLFLOW_TRACKING_URI", f"sqlite:///{FOLDER / 'mlflow.db'}")
     began = time.monotonic()
-    surprises = [week for week in WEEKS if _ended(week) != week.ends]
-    print(f"\n{_where()}\n{time.monotonic() - began:.0f} seconds")
+    ended = {week: _retrained(week) for week in WEEKS}
+    surprises = [week for week in WEEKS if ended[week]["ended"] != week.ends]
+    print(f"\n{_where(ended)}\n{time.monotonic() - began:.0f} seconds")
     return 1 if surprises else 0
 
 
-def _ended(week: Week) -> str:
+def _retrained(week: Week) -> Mapping[str, Any]:
     print(f"\n{week.name} week: {week.told}", flush=True)
     folder = FOLDER / "deliveries" / week.name
     folder.mkdir(parents=True)
     _scans(week).to_parquet(folder / "scans.parquet")
     deliver(folder)
-    options = {"delivery": folder, "directory": FOLDER / "retraining"}
+    options = {"delivery": folder, "directory": FOLDER / "retraining", "review": REVIEW}
     settings, told = parse([f"--config={CONFIG}", *(f"--{name}={value}" for name, value in options.items())])
-    return str(retrain(settings, told)["ended"])
+    return retrain(settings, told)
 
 
 def _scans(week: Week) -> pd.DataFrame:
@@ -97,11 +100,13 @@ def _scans(week: Week) -> pd.DataFrame:
     return pixels.assign(row=range(len(clean)), digit=source.target, stroke=np.where(thick, "thick", "thin"))
 
 
-def _where() -> str:
+def _where(ended: Mapping[Week, Mapping[str, Any]]) -> str:
     store = os.environ["MLFLOW_TRACKING_URI"]
     lines = (
+        *(f"card of the {week.name} week: {found['card']}" for week, found in ended.items() if "card" in found),
         f"jobs, step by step: {FOLDER / 'retraining'}",
-        f"MLflow:  python -m mlflow ui --backend-store-uri {store}",
+        f"review page: safeguards review --tracking-uri {store}, then {REVIEW}",
+        f"MLflow: python -m mlflow ui --backend-store-uri {store}",
     )
     return "\n".join(lines)
 

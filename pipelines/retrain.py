@@ -22,6 +22,8 @@ from jsonargparse.typing import Path_fr
 from pipelines.codes import Parser, conclude
 from pipelines.rounds import Round
 from pipelines.train import read
+from pipelines.warm import SearchFor
+from safeguards.card import Stated
 from safeguards.gate import Candidate, Policy
 from safeguards.retraining import Attack, Audit, DataRefused, Job, Look, Notice, Shelf, only_one
 from safeguards.tracking import ModelRegistry
@@ -51,10 +53,13 @@ class Settings:
     attack: Attack | None = None
     when: Literal["new data", "drift", "audit"] = "new data"
     force: bool = False
+    search: SearchFor | None = None
     objective: str = "val_loss"
     seconds: float | None = None
     code: list[str] = field(default_factory=lambda: ["pipelines"])
     lock: str = "requirements.lock"
+    card: Path_fr | None = None
+    review: str | None = None
     tracking_uri: str | None = None
     directory: str = "safeguards_runs/retraining"
     notice: Notice = field(default_factory=Notice)
@@ -95,6 +100,9 @@ def retrain(settings: Settings, told: Mapping[str, Any]) -> Mapping[str, Any]:
                 seconds=settings.seconds,
                 code=settings.code,
                 lock=settings.lock,
+                stated=Stated.read(None if settings.card is None else settings.card.absolute),
+                tracking_uri=settings.tracking_uri,
+                links=settings.review,
             )
             ended = _steps(this, job, settings, opened)
         except DataRefused as refused:
@@ -114,21 +122,34 @@ def _steps(this: Round, job: Job, settings: Settings, opened: Audit | None) -> M
     told = {"model": settings.model, "delivery": settings.delivery, "decision": seen["reason"], "job": str(job.folder)}
     if not seen["retrain"]:
         return {**told, "ended": "nothing to do", "reasons": []}
-    ended = _trained(this, job, reigning, told, seen["reason"])
+    ended = _trained(this, job, reigning, told, search=settings.search, why=seen["reason"])
     if opened is not None:
         job.step("answer", lambda _: this.answer(opened))
     return ended
 
 
-def _trained(this: Round, job: Job, reigning: Candidate | None, told: Mapping[str, Any], why: str) -> Mapping[str, Any]:
-    trained = job.step("train", this.train)
+def _trained(
+    this: Round,
+    job: Job,
+    reigning: Candidate | None,
+    told: Mapping[str, Any],
+    *,
+    search: SearchFor | None,
+    why: str,
+) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = {}
+    if search is not None:
+        found = job.step("search", lambda at: this.search(at, search, reigning))
+    trained = job.step("train", lambda at: this.train(at, found))
     if trained["state"] != "complete":
         return {**told, "ended": "kept", "reasons": [f"the safeguards ended the training: {trained['reason']}"]}
-    answers = job.step("compare", lambda at: this.compare(at, job.place("train"), reigning))
-    job.step("seal", lambda at: this.seal(at, job.place("train"), reigning, answers))
+    answers = job.step("compare", lambda at: this.compare(at, job.place("train"), reigning, found))
+    job.step("seal", lambda at: this.seal(at, job.place("train"), reigning, answers, found))
     policy = {"policy": this.policy.digest}  # another policy rules anew
     ruled = job.step("rule", lambda _: this.rule(job.place("seal"), why=why), given=policy)
-    return {**told, "ended": "promoted" if ruled["admitted"] else "kept", **ruled}
+    written = job.step("card", lambda at: this.card(at, job.place("seal"), reigning, ruled))
+    card = str(job.place("card") / written["card"])
+    return {**told, "ended": "promoted" if ruled["admitted"] else "kept", **ruled, "card": card}
 
 
 def parse(arguments: Sequence[str] | None) -> tuple[Settings, Mapping[str, Any]]:
@@ -142,7 +163,7 @@ def _say(step: str) -> None:
 
 def _conclusion(ended: Mapping[str, Any]) -> str:
     told = [f"{ended['model']}: {ended['ended']}; {ended['decision']}", *(f"  {why}" for why in ended["reasons"])]
-    return "\n".join([*told, f"  {ended['job']}"])
+    return "\n".join([*told, f"  {ended.get('card', ended['job'])}"])
 
 
 def command() -> int:

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import yaml
 
 from pipelines.asking import asked_of, paths_of
+from pipelines.warm import SearchFor, processes_of, searched
 from safeguards import BatchFields, SafeguardError
-from safeguards.gate import Candidate, Comparison, Policy, champion, load_model, promote, seal
+from safeguards.card import Stated, write_card
+from safeguards.gate import (
+    Candidate,
+    Comparison,
+    History,
+    Policy,
+    Record,
+    Ruling,
+    champion,
+    load_model,
+    promote,
+    seal,
+)
 from safeguards.retraining import (
     FROZEN,
     WEBHOOK,
@@ -29,12 +44,13 @@ from safeguards.retraining import (
     refuse_broken,
 )
 from safeguards.search import Torchrun, place
-from safeguards.tracking import ModelRegistry
+from safeguards.tracking import ModelRegistry, RunReader
 
 __all__ = ["Round"]
 
 CONFIG, COLUMNS, COMPARISONS, MODEL, RECORD = "config.yaml", "columns.yaml", "comparisons.yaml", "model", "record.json"
-DELIVERY = "delivery"
+CARD = "card.html"
+DELIVERY, STUDY, STUDIES = "delivery", "search.study", "searches.db"
 TRACKER = "tracking: "
 REPORTER, KEEPER = "safeguards.search.TrialReporter", "safeguards.retraining.KeepModel"
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False}
@@ -63,6 +79,9 @@ class Round:
     seconds: float | None
     code: Sequence[str]
     lock: str
+    stated: Stated
+    tracking_uri: str | None
+    links: str | None
 
     def meet(self, folder: Path) -> Plain:
         """Fetch the champion of this moment; the whole round is about it and no other."""
@@ -106,14 +125,27 @@ class Round:
         self.shelf.audits.answer(opened, data=self.delivery.manifest.fingerprint)
         return {}
 
-    @property
-    def job(self) -> Plain:
-        """The training run on this delivery."""
-        return place(self.training, paths_of(self.files, self.delivery))
+    def job(self, found: Plain) -> Plain:
+        """The training run on this delivery, with the values that a search ``found``, if there was one."""
+        return place(place(self.training, paths_of(self.files, self.delivery)), found.get("parameters", {}))
 
-    def train(self, folder: Path) -> Plain:
+    def search(self, folder: Path, asked: SearchFor, reigning: Candidate | None) -> Plain:
+        """Look for better values before training, the champion's own first; the study lies beside the jobs."""
+        before = None if reigning is None else self.shelf.training(reigning.record.config)
+        told = {"search": asdict(asked), "training": self.training, "delivery": self.delivery.manifest.fingerprint}
+        return searched(
+            asked,
+            self.job({}),
+            folder.resolve(),
+            storage=f"sqlite:///{self.shelf.folder.resolve() / STUDIES}",
+            name=f"retraining-{sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]}",
+            champion=before,
+            earlier=None if reigning is None else reigning.record.notes.get(STUDY),
+        )
+
+    def train(self, folder: Path, found: Plain) -> Plain:
         """Train a challenger in processes of its own; what comes out lies in ``folder``."""
-        whole = deepcopy(dict(self.job))
+        whole = deepcopy(dict(self.job(found)))
         own = {
             REPORTER: {"objectives": [self.objective]},
             KEEPER: {"folder": str(folder.resolve()), "fields": dict(self.fields)},
@@ -127,32 +159,32 @@ class Round:
         (folder / CONFIG).write_text(yaml.safe_dump(whole, sort_keys=False))
         torchrun = Torchrun(
             command=("-m", "pipelines.train", "fit"),
-            processes=_processes(whole["trainer"]["devices"]),
+            processes=processes_of(whole),
             seconds=self.seconds,
             environment={name: value for name, value in os.environ.items() if name != WEBHOOK},
         )
         ending = torchrun.run([f"--config={folder / CONFIG}"], folder, lambda step, value: False)
         return {"state": ending.state, "reason": ending.reason, "values": dict(ending.values)}
 
-    def compare(self, folder: Path, trained: Path, reigning: Candidate | None) -> Plain:
+    def compare(self, folder: Path, trained: Path, reigning: Candidate | None, found: Plain) -> Plain:
         """Ask both about the test rows of this delivery, each through data as it learned them."""
         fields = BatchFields(**self.fields)
         module = load_model(trained / MODEL, allowed=self.policy.classes)
-        challenger = asked_of(module, self.job, fields, self.attack)
+        challenger = asked_of(module, self.job(found), fields, self.attack)
         if reigning is None:
             return {"frozen": challenger.rows, "comparisons": []}
         past = self.shelf.training(reigning.record.config)
         old = load_model(reigning.stored, allowed=self.policy.classes)
         theirs = asked_of(old, place(past, paths_of(self.frozen, self.delivery)), fields, self.attack)
-        found = [one.to_dict() for one in compared(theirs, challenger)]
-        (folder / COMPARISONS).write_text(yaml.safe_dump(found, sort_keys=False))
-        return {"frozen": challenger.rows, "comparisons": found}
+        told = [one.to_dict() for one in compared(theirs, challenger)]
+        (folder / COMPARISONS).write_text(yaml.safe_dump(told, sort_keys=False))
+        return {"frozen": challenger.rows, "comparisons": told}
 
-    def seal(self, folder: Path, trained: Path, reigning: Candidate | None, answers: Plain) -> Plain:
+    def seal(self, folder: Path, trained: Path, reigning: Candidate | None, answers: Plain, found: Plain) -> Plain:
         """Put model and record together as the gate wants them."""
         kept = Kept.read(trained)
         shutil.copytree(kept.stored.folder, folder / MODEL)
-        self.shelf.remember(self.job)
+        self.shelf.remember(self.job(found))
         seeds = {
             "training": self.training.get("seed_everything"),
             "attack": None if self.attack is None else self.attack.seed,
@@ -161,7 +193,7 @@ class Round:
             kept.run,
             kept.stored,
             model=self.registry.name,
-            config=self.job,
+            config=self.job(found),
             code=[Path(name) for name in self.code],
             lock=self.lock,
             data={DELIVERY: self.delivery.manifest.fingerprint, FROZEN: answers["frozen"]},
@@ -170,6 +202,7 @@ class Round:
             champion=None if reigning is None else reigning.record,
             comparisons=[Comparison.from_dict(one) for one in answers["comparisons"]],
             previous=self.registry.newest_record(),
+            notes={STUDY: found["study"]} if "study" in found else None,
         )
         record.write(folder / RECORD)
         return {"record": record.digest}
@@ -186,6 +219,27 @@ class Round:
             "version": ruling.version,
         }
 
-
-def _processes(devices: Any) -> int:
-    return len(devices) if isinstance(devices, list) else int(devices)
+    def card(self, folder: Path, sealed: Path, reigning: Candidate | None, ruled: Plain) -> Plain:
+        """Write the model card of the challenger, promoted or not, with the ruling on it."""
+        record = Record.read(sealed / RECORD)
+        try:
+            write_card(
+                folder / CARD,
+                record,
+                champion=None if reigning is None else reigning.record,
+                ruling=Ruling(
+                    admitted=ruled["admitted"],
+                    reasons=tuple(ruled["reasons"]),
+                    waived=tuple(ruled["waived"]),
+                    version=ruled["version"],
+                ),
+                history=History.of(self.registry.history()),
+                reader=None if record.tracking_run is None else RunReader(self.tracking_uri),
+                stated=self.stated,
+                links=self.links,
+            )
+        except (SafeguardError, LookupError) as error:
+            raise SafeguardError(
+                f"the gate has ruled, and the card is not written: {error}; call this again"
+            ) from error
+        return {"card": CARD}

@@ -15,7 +15,8 @@ from pipelines import audit, retrain
 from pipelines.rounds import Round
 from safeguards import Outcome
 from safeguards.core.ledger import read
-from safeguards.retraining import Shelf, only_one
+from safeguards.retraining import Shelf, Trigger, only_one
+from safeguards.search import Ending, Torchrun
 from safeguards.tracking import RunReader
 from tests.helpers.killing import killed_before
 from tests.pipelines.live import CONF, enthrone, scans
@@ -106,6 +107,14 @@ def retrained(place: Path, delivery: Path, monkeypatch: pytest.MonkeyPatch) -> i
     return retrain.command()
 
 
+def test_an_alarm_about_an_earlier_champion_says_nothing_of_this_one(
+    place: Path, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    book = Shelf(root=place / "shelf", model="scans").audits
+    book.note(data="x", model="an earlier one", reasons=("drift",), trigger=Trigger(k=1, n=1))
+    assert retrained(place, scans(place / "after", seed=40), monkeypatch) == 4
+
+
 def test_a_group_that_is_read_badly_is_an_alarm_of_its_own(place: Path, run) -> None:
     code, told = run(scans(place / "blurred", seed=2, blurred="thin"), "--look.limit.at_most=0.9")
     found = verdicts(place, place / "blurred")
@@ -180,3 +189,43 @@ def test_the_texts_and_the_code_agree_on_the_exit_codes() -> None:
         assert f" {code} " in told.replace("\n#", "").replace(":", " ")
         assert f" {code} " in f"{audit.__doc__}".replace("\n", " ").replace(":", " ")
     assert yaml.safe_load((CONF / "audit.yaml").read_text())["model"] == "scans"
+
+
+def test_what_a_search_finds_is_trained_after_the_champions_own_values(
+    place: Path, run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The search of a retraining by its command: the champion's rate, 0.003, is tried first, the best is trained."""
+    tried: list[float] = []
+
+    def ends(_: Torchrun, arguments: list[str], folder: Path, __: object) -> Ending:
+        job = yaml.safe_load(Path(arguments[0].removeprefix("--config=")).read_text())
+        tried.append(job["model"]["init_args"]["learning_rate"])
+        if len(tried) == 3:
+            return Ending(state="pruned", reason="not trained here")
+        kept = dict.fromkeys(["fairness/worst_group_accuracy", "adversarial/robust_accuracy"], -0.1)
+        violations = {**kept, "overfitting/generalization_gap": -0.1}
+        return Ending(state="complete", values={"val_loss": abs(tried[-1] - 0.003)}, violations=violations)
+
+    monkeypatch.setattr(Torchrun, "run", ends)
+    (place / "search.yaml").write_text(
+        yaml.safe_dump(
+            {
+                "search": {
+                    "space": {"model.init_args.learning_rate": {"type": "float", "low": 0.001, "high": 0.1}},
+                    "objective": {"val_loss": "minimize"},
+                    "trials": 2,
+                }
+            }
+        )
+    )
+    arguments = [
+        f"--config={CONF / 'retrain.yaml'}",
+        f"--config={place / 'search.yaml'}",
+        f"--policy={place / 'policy.yaml'}",
+        f"--delivery={scans(place / 'searched', seed=30)}",
+        f"--directory={place / 'shelf'}",
+    ]
+    monkeypatch.setattr(sys, "argv", ["retrain", *arguments])
+    assert retrain.command() == 3
+    assert (len(tried), tried[0], tried[2]) == (3, 0.003, 0.003)
+    assert tried[1] != 0.003

@@ -20,7 +20,7 @@ from safeguards.tracking import ModelRegistry
 from tests.helpers.killing import killed_before
 
 CONF = Path(__file__).parents[2] / "conf"
-STEPS = ("meet", "look", "train", "compare", "seal", "rule", "tell")
+STEPS = ("meet", "look", "train", "compare", "seal", "rule", "card", "tell")
 LENIENT = {
     "class_path": "safeguards.FairnessCheck",
     "init_args": {
@@ -125,6 +125,9 @@ def test_a_challenger_that_gains_too_little_is_compared_row_by_row_and_kept_out(
     assert challenger.champion in records
     assert [one.measure for one in challenger.comparisons][:2] == ["accuracy", "robust_accuracy"]
     assert ModelRegistry("scans").champion() == 1
+    pages = [path.read_text() for path in place.glob("shelf/scans/jobs/*/*-card/card.html")]
+    assert len(pages) == 2
+    assert any("paired/accuracy" in page and "refused" in page for page in pages)
 
 
 def test_two_at_once(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,0 +1,140 @@
+"""The search inside a retraining: the champion's values first, then the best of the search that it came from."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+
+from pipelines.book import Book
+from safeguards import ConfigurationError
+from safeguards.retraining import WEBHOOK
+from safeguards.search import Policy, Search, Space, Task, Torchrun, declared_limits, place
+
+__all__ = ["SearchFor", "processes_of", "searched", "values_at"]
+
+REPORTER = "safeguards.search.TrialReporter"
+CONFIG = "config.yaml"
+Plain = Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchFor:
+    """What to search for before a challenger is trained; the keys are those of conf/search.yaml.
+
+    ``seconds`` limits each trial. Every limit of the training run's safeguards is a constraint.
+    """
+
+    space: Mapping[str, Mapping[str, Any]]
+    objective: Mapping[str, Literal["minimize", "maximize"]]
+    trials: int = 20
+    sampler: str = "tpe"
+    pruner: str = "none"
+    seed: int | None = 0
+    seconds: float | None = None
+    inconclusive_is_feasible: bool = False
+
+    def __post_init__(self) -> None:
+        Space.read(self.space)
+        if len(self.objective) != 1 or self.trials < 1:
+            raise ConfigurationError(f"search: expected one objective and 1 trial or more, not {self.objective!r}")
+
+
+def searched(
+    asked: SearchFor,
+    job: Plain,
+    folder: Path,
+    *,
+    storage: str,
+    name: str,
+    champion: Plain | None = None,
+    earlier: str | None = None,
+) -> Plain:
+    """The best feasible values for a training run, none where no trial keeps every limit; a study goes on where it was.
+
+    ``champion`` is the configuration that the champion was trained with, ``earlier`` the study of its own search: both
+    are tried first.
+    """
+    space = Space.read(asked.space)
+    constraints = declared_limits(job["trainer"]["callbacks"] or [])
+    search = Search(
+        space=space,
+        objectives=asked.objective,
+        constraints=constraints,
+        policy=Policy(inconclusive_is_feasible=asked.inconclusive_is_feasible),
+        storage=storage,
+        name=name,
+        sampler=asked.sampler,
+        pruner=asked.pruner,
+        seed=asked.seed,
+    )
+    known = space.part_within(values_at(champion or {}, asked.space))
+    if known:
+        search.enqueue(known)
+    if earlier is not None and earlier != name:
+        search.learn_from(earlier)
+    whole = _reporting(job, asked, constraints)
+    book = Book.of(search, whole)
+    torchrun = Torchrun(
+        command=("-m", "pipelines.train", "fit"),
+        processes=processes_of(job),
+        seconds=asked.seconds,
+        environment={key: value for key, value in os.environ.items() if key != WEBHOOK},
+    )
+
+    def train(task: Task) -> Any:
+        place_of = folder / f"trial-{task.number:04d}"
+        place_of.mkdir(parents=True, exist_ok=True)
+        marked = book.marked(place(whole, task.parameters), task.number)
+        (place_of / CONFIG).write_text(yaml.safe_dump(marked, sort_keys=False))
+        return torchrun.run([f"--config={place_of / CONFIG}"], place_of, task.prune)
+
+    try:
+        result = search.run(train, trials=asked.trials, told=lambda _: book.keep())
+    finally:
+        book.keep(last=True)
+    best = result.best[0] if result.best else None
+    return {
+        "study": name,
+        "tried_first": {"champion": known, "study": earlier},
+        "trials": result.ended,
+        "best": None if best is None else best.number,
+        "parameters": {} if best is None else dict(best.parameters),
+    }
+
+
+def values_at(configuration: Plain, keys: Mapping[str, Any]) -> dict[str, Any]:
+    """What a nested configuration has at these dotted keys; those that it lacks are left out."""
+    found: dict[str, Any] = {}
+    for key in keys:
+        node: Any = configuration
+        for step in key.split("."):
+            node = node.get(step) if isinstance(node, Mapping) else _item(node, step)
+        if node is not None:
+            found[key] = node
+    return found
+
+
+def processes_of(job: Plain) -> int:
+    """How many processes a training run has on this machine."""
+    devices = job["trainer"]["devices"]
+    return len(devices) if isinstance(devices, list) else int(devices)
+
+
+def _item(node: Any, step: str) -> Any:
+    return node[int(step)] if isinstance(node, list) and step.isdigit() and int(step) < len(node) else None
+
+
+def _reporting(job: Plain, asked: SearchFor, constraints: list[str]) -> dict[str, Any]:
+    reporter = {
+        "objectives": list(asked.objective),
+        "constraints": constraints,
+        "policy": {"inconclusive_is_feasible": asked.inconclusive_is_feasible},
+    }
+    trainer = {**job["trainer"], "enable_progress_bar": False, "enable_model_summary": False}
+    trainer["callbacks"] = [*(trainer["callbacks"] or []), {"class_path": REPORTER, "init_args": reporter}]
+    return {**job, "trainer": trainer}

@@ -1,0 +1,112 @@
+"""The search inside a retraining: warm, resumed after kill -9, and what it finds is what is trained and recorded."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from pipelines.warm import SearchFor, processes_of, searched, values_at
+from safeguards import ConfigurationError
+from safeguards.search import Ending, Torchrun
+
+RATE = "model.init_args.learning_rate"
+SPACE = {RATE: {"type": "float", "low": 0.001, "high": 0.1, "log": True}}
+ASKED = SearchFor(space=SPACE, objective={"val_loss": "minimize"}, trials=3)
+FAIRNESS = {
+    "class_path": "safeguards.FairnessCheck",
+    "init_args": {"limits": {"worst_group_accuracy": {"at_least": 0.5}}},
+}
+JOB = {
+    "model": {"class_path": "pipelines.models.ImageNet8", "init_args": {"learning_rate": 0.01}},
+    "trainer": {"devices": 1, "callbacks": [FAIRNESS], "logger": False},
+}
+BEST = 0.02
+
+
+@pytest.fixture
+def trained(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Trials end at once: the loss is the distance from the best rate; those above 0.05 break the limit."""
+    rates: list[float] = []
+
+    def ends(_: Torchrun, arguments: Sequence[str], folder: Path, prune: Callable[[int, float], bool]) -> Ending:
+        job = yaml.safe_load(Path(arguments[0].removeprefix("--config=")).read_text())
+        assert [one["class_path"] for one in job["trainer"]["callbacks"]][1:] == ["safeguards.search.TrialReporter"]
+        rate = job["model"]["init_args"]["learning_rate"]
+        rates.append(rate)
+        return Ending(
+            state="complete",
+            values={"val_loss": abs(rate - BEST)},
+            violations={"fairness/worst_group_accuracy": rate - 0.05},
+        )
+
+    monkeypatch.setattr(Torchrun, "run", ends)
+    return rates
+
+
+def search(folder: Path, name: str = "first", asked: SearchFor = ASKED, **more: Any) -> Any:
+    return searched(asked, JOB, folder, storage=f"sqlite:///{folder / 'searches.db'}", name=name, **more)
+
+
+def test_the_champions_values_come_first_and_then_those_of_its_search(tmp_path: Path, trained: list[float]) -> None:
+    champion = {**JOB, "model": {"init_args": {"learning_rate": BEST}}}
+    found = search(tmp_path, champion=champion)
+    assert (trained[0], found["parameters"], found["trials"]) == (BEST, {RATE: BEST}, 3)
+    del trained[:]
+    again = search(tmp_path, "second", champion={}, earlier="first")
+    assert trained[0] == BEST
+    assert again["tried_first"] == {"champion": {}, "study": "first"}
+
+
+def test_a_value_that_the_space_lacks_is_not_tried(tmp_path: Path, trained: list[float]) -> None:
+    found = search(tmp_path, champion={**JOB, "model": {"init_args": {"learning_rate": 5.0}}})
+    assert found["tried_first"]["champion"] == {}
+    assert 5.0 not in trained
+
+
+def test_where_nothing_is_feasible_the_run_stays_as_it_is(tmp_path: Path, trained: list[float]) -> None:
+    high = {RATE: {"type": "float", "low": 0.06, "high": 0.1}}
+    found = search(tmp_path, asked=SearchFor(space=high, objective={"val_loss": "minimize"}, trials=2))
+    assert (found["best"], found["parameters"]) == (None, {})
+
+
+def test_killed_in_a_trial_it_goes_on_with_those_it_has(
+    tmp_path: Path, trained: list[float], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Torchrun.run
+    child = os.fork()
+    if child == 0:
+        try:
+
+            def dies(*given: Any) -> Ending:
+                if len(trained) == 2:
+                    os.kill(os.getpid(), signal.SIGKILL)
+                return whole(*given)
+
+            monkeypatch.setattr(Torchrun, "run", dies)
+            search(tmp_path)
+        finally:
+            os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    found = search(tmp_path)
+    assert len(trained) == 1  # two were there, the third is trained again
+    assert found["trials"] == 3
+    assert search(tmp_path) == found
+    assert len(trained) == 1
+
+
+def test_values_are_found_at_their_keys() -> None:
+    nested = {"a": {"b": [{"c": 1}, {"c": 2}]}, "d": None}
+    assert values_at(nested, dict.fromkeys(["a.b.1.c", "a.b.7.c", "a.x", "d", "a.b.c"])) == {"a.b.1.c": 2}
+    assert [processes_of({"trainer": {"devices": devices}}) for devices in (2, [0, 1, 2])] == [2, 3]
+
+
+@pytest.mark.parametrize("wrong", [{"space": {}}, {"objective": {}}, {"trials": 0}, {"objective": {"a": 1, "b": 2}}])
+def test_a_search_that_makes_no_sense_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError):
+        SearchFor(**{"space": SPACE, "objective": {"val_loss": "minimize"}, **wrong})
