@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import tempfile
 from collections.abc import Mapping
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import yaml
+from scipy import stats
 
 from benchmarks.timing import Result, seconds
 from pipelines.data.adult import SCHEMA
@@ -29,20 +31,23 @@ def measure() -> Result:
     with tempfile.TemporaryDirectory() as folder:
         job = _job(Path(folder))
         arms = {name: _search(name, job, Path(folder)) for name in (WITHOUT, WITH)}
-        took = dict.fromkeys(arms, 0.0)
+        took: dict[str, list[float]] = {name: [] for name in arms}
         for number in range(1, TRIALS + 1):
             for name in list(arms) if number % 2 else list(reversed(arms)):
                 search, train = arms[name]
-                took[name] += seconds(lambda search=search, train=train, most=number: search.run(train, trials=most))
+                took[name].append(
+                    seconds(lambda search=search, train=train, most=number: search.run(train, trials=most))
+                )
         for search, _ in arms.values():
             assert len(search.result().candidates) == TRIALS, search.result().text()
-    hourly = {name: 3600 * TRIALS / took[name] for name in arms}
+    hourly = {name: 3600 * TRIALS / sum(took[name]) for name in arms}
+    ratios = [without / with_ for without, with_ in zip(took[WITHOUT], took[WITH], strict=True)]
     return Result(
         title=f"Trials per hour, a search of {TRIALS} on two processes under ZeRO-1",
         target="with safeguards at least 0.9 of it without, attacks capped",
         headings=("", "seconds per trial", "trials per hour", "against without"),
         rows=[
-            (name, f"{took[name] / TRIALS:.1f}", f"{hourly[name]:.0f}", f"{hourly[name] / hourly[WITHOUT]:.3f}")
+            (name, f"{sum(took[name]) / TRIALS:.1f}", f"{hourly[name]:.0f}", f"{hourly[name] / hourly[WITHOUT]:.3f}")
             for name in arms
         ],
         notes=[
@@ -50,9 +55,19 @@ def measure() -> Result:
             "conf/train_adult.yaml under conf/deepspeed/zero1.yaml, without MLflow; the attack takes at most "
             f"{CAP:.0%} of the fit. Both searches train the same parameters, in turns; a trial is a start of torchrun "
             "and everything after it.",
+            f"Each pair of trials, seconds without over seconds with: {', '.join(f'{ratio:.2f}' for ratio in ratios)}; "
+            f"{_spread(ratios)}. The search took {sum(map(sum, took.values())) / 60:.1f} minutes.",
             "Best of each: " + "; ".join(f"{name} {_best(search)}" for name, (search, _) in arms.items()) + ".",
         ],
     )
+
+
+def _spread(ratios: list[float]) -> str:
+    """The pairs' geometric mean with its 95 % interval (Student's t of the logarithms)."""
+    logs = np.log(ratios)
+    half = stats.t.ppf(0.975, len(logs) - 1) * stats.sem(logs) if len(logs) > 1 else math.nan
+    low, mean, high = np.exp([logs.mean() - half, logs.mean(), logs.mean() + half])
+    return f"geometric mean {mean:.3f} [{low:.3f}, {high:.3f}]"
 
 
 def _best(search: Search) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from safeguards.core.errors import ConfigurationError
+from safeguards.search.levelled import gaussian
 
 if TYPE_CHECKING:
     from optuna.pruners import BasePruner
@@ -23,17 +25,21 @@ PRUNERS = {
 }
 
 
-def named_sampler(name: str, seed: int | None, *, drawn: int) -> BaseSampler:
+def named_sampler(name: str, seed: int | None, *, drawn: int, unmeasured: float = math.inf) -> BaseSampler:
     """The sampler for a study that holds ``drawn`` trials already.
 
     The seed is mixed with that number: a sampler that starts anew from the same seed draws the same first trials again.
+    A violation of ``unmeasured`` stands for what was never measured.
     """
     import optuna
     from numpy.random import SeedSequence
 
     if seed is not None and drawn:
         seed = int(SeedSequence([seed, drawn]).generate_state(1)[0])
-    sampler: BaseSampler = getattr(optuna.samplers, _known("sampler", name, SAMPLERS))(seed=seed)
+    known = _known("sampler", name, SAMPLERS)
+    if known == "GPSampler":
+        return gaussian(seed, unmeasured)
+    sampler: BaseSampler = getattr(optuna.samplers, known)(seed=seed)
     return sampler
 
 

@@ -86,7 +86,8 @@ class Search:
             self._pruner = named_pruner(pruner)
             named_sampler(sampler, seed, drawn=0)
             self.study = self._open(open_storage(storage, self._retry), name)
-            self.study.sampler = named_sampler(sampler, seed, drawn=len(self.study.get_trials(deepcopy=False)))
+            drawn = len(self.study.get_trials(deepcopy=False))
+            self.study.sampler = named_sampler(sampler, seed, drawn=drawn, unmeasured=self.policy.unmeasured)
             self.study.pruner = self._pruner
 
     def _check(self, pruner: str) -> None:
