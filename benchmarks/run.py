@@ -22,7 +22,10 @@ from pathlib import Path
 
 from benchmarks.timing import Result
 
-BENCHMARKS = ("fit", "fairness", "attack", "drift", "year", "review", "tracking", "search", "hypervolume")
+BENCHMARKS = (
+    "fit", "fairness", "attack", "drift", "year", "review", "tracking", "search", "feasible",
+    "hypervolume",
+)  # fmt: skip
 PACKAGES = (
     "torch", "pytorch-lightning", "fairlearn", "adversarial-robustness-toolbox", "evidently", "torchattacks", "foolbox",
     "optuna", "numpy", "pandas", "scipy",

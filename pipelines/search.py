@@ -117,7 +117,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Trials:
-    """A folder per trial, with the configuration that it trains and what it printed."""
+    """A folder per trial, with the configuration that it trains and what it printed.
+
+    Each of the trial's processes reads that file; the reporter, last of the callbacks, compares its parameters.
+    """
 
     job: Mapping[str, Any]
     folder: Path
@@ -129,6 +132,7 @@ class Trials:
         file = self.configuration(task.number)
         file.parent.mkdir(parents=True, exist_ok=True)
         whole = self.book.marked(place(self.job, task.parameters), task.number)
+        whole["trainer"]["callbacks"][-1]["init_args"]["parameters"] = dict(task.parameters)
         file.write_text(yaml.safe_dump(whole, sort_keys=False))
         return self.torchrun.run([f"--config={file}"], file.parent, task.prune)
 

@@ -96,6 +96,10 @@ def test_each_trial_trains_the_whole_configuration_with_its_values_and_reports(t
         assert reporter["class_path"] == "safeguards.search.TrialReporter"
         assert reporter["init_args"]["objectives"] == ["val_accuracy"]
         assert reporter["init_args"]["constraints"] == LIMITS
+        assert reporter["init_args"]["parameters"] == {
+            "model.init_args.learning_rate": given["model"]["init_args"]["learning_rate"],
+            "trainer.callbacks.0.init_args.min_support": guards[0]["init_args"]["min_support"],
+        }
         assert folder.parent == Path("safeguards_runs/search/search")
     told = capsys.readouterr().out
     assert "2 trials: 2 trained to the end, 0 pruned, 0 failed; 2 feasible\nbest feasible:\n  trial 1: val_acc" in told

@@ -11,7 +11,7 @@ import sqlalchemy
 
 from safeguards.core.errors import ConfigurationError, TrialFailed
 from safeguards.core.process import this_process
-from safeguards.search import Ending
+from safeguards.search import Ending, Space
 from safeguards.search.attempts import OWNER, Retry, begun
 from tests.search.told import SPACE, complete, search
 
@@ -117,6 +117,24 @@ def test_each_sampler_searches_under_constraints(sampler, ways):
     assert result.ended == 13
     assert all(one.parameters["rate"] <= 0.5 for one in result.best)
     assert result.best
+
+
+def feasible(seed, *, told):
+    """How many of 30 trials keep a limit that the objective leads away from; a tenth of the space does."""
+
+    def train(task):
+        x, y = task.parameters["x"], task.parameters["y"]
+        return Ending(state="complete", values={"accuracy": x + y}, violations={"toy/gap": max(x, abs(y - 0.5)) - 0.22})
+
+    square = Space.read({name: {"type": "float", "low": 0.0, "high": 1.0} for name in ("x", "y")})
+    one = search(space=square, constraints=["toy/gap"] if told else [], sampler="tpe", seed=seed)
+    tried = one.run(train, trials=30).candidates
+    return sum(max(each.parameters["x"], abs(each.parameters["y"] - 0.5)) <= 0.22 for each in tried)
+
+
+def test_a_sampler_that_is_told_the_limits_stays_within_them():
+    told, untold = ([feasible(seed, told=way) for seed in range(3)] for way in (True, False))
+    assert sum(told) >= 4 * sum(untold) > 0
 
 
 def test_a_study_goes_on_to_its_number_and_draws_nothing_twice(kept):
