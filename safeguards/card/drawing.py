@@ -11,12 +11,13 @@ from safeguards.card.citing import Citer
 from safeguards.card.content import Bounded
 from safeguards.card.evidence import Source
 
-__all__ = ["BOTTOM", "LEFT", "RIGHT", "ROW", "TALL", "TOP", "WIDTH", "Scale", "apart", "bar", "dot", "limit"]
+__all__ = ["BOTTOM", "LEFT", "LOW", "RIGHT", "ROW", "TALL", "TOP", "WIDTH", "Scale", "apart", "bar", "dot", "limit"]
 __all__ += ["line", "path", "svg", "text", "values", "whisker"]
 
-WIDTH, LEFT, RIGHT = 640.0, 170.0, 70.0
+WIDTH, LEFT, RIGHT = 640.0, 200.0, 70.0
 ROW, TOP, BOTTOM = 26.0, 8.0, 22.0
 TALL = 190.0
+LOW = 60.0
 LETTER = 15.0
 
 
@@ -73,13 +74,13 @@ def whisker(one: Bounded, cite: Citer, scale: Scale, at: float, *, lying: bool) 
     return [line(at + b, a, at + d, c, "whisker") for a, b, c, d in strokes]
 
 
-def limit(cite: Citer, bound: str | None, down: Scale, left: float) -> list[Markup]:
-    """The line that must not be crossed, with its number over its left end."""
+def limit(cite: Citer, bound: str | None, down: Scale, *, right: float) -> list[Markup]:
+    """The line that must not be crossed, with its number at its right end."""
     if bound is None:
         return []
     y = down(*values(cite, [bound]))
     said = Markup("limit {}").format(cite(bound, plot=True))
-    return [line(left, y, WIDTH - RIGHT, y, "limit"), text(WIDTH - RIGHT + 4, y + 4, said, kind="limit")]
+    return [line(LOW, y, right, y, "limit"), text(right + 4, y + 4, said, kind="limit")]
 
 
 def path(places: Sequence[tuple[float, float]]) -> Markup:

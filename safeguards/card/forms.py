@@ -49,6 +49,7 @@ def _gravest(*outcomes: str) -> str:
     return str(next((one for one in SEVERITY if one in outcomes), Outcome.NOT_EVALUATED))
 
 
+LONGEST_LABEL = 28
 UNBOUNDED = ("nan", "inf", "-inf")
 """How a verdict writes the numbers that JSON lacks."""
 
@@ -74,7 +75,13 @@ FORMS: Mapping[str, Callable[[Any], str]] = {
     "moment": lambda value: str(value)[:16].replace("T", " "),
     "text": lambda value: words.shown(value, 2000),
     "name": lambda value: words.shown(value, 60),
+    "label": lambda value: _brief(words.shown(value, 60)),
 }
+
+
+def _brief(text: str) -> str:
+    """What fits beside a bar; the table has the rest."""
+    return text if len(text) <= LONGEST_LABEL else f"{text[: LONGEST_LABEL - 1]}\u2026"
 
 
 def _is_number(value: Any) -> Any:

@@ -47,7 +47,7 @@ def bars(cite: Citer, title: str, rows: Sequence[tuple[Source, Bounded]]) -> Mar
         y = TOP + ROW * place + ROW / 2
         (value,) = values(cite, [one.value])
         parts += [
-            text(LEFT - 10, y + 4, cite(name, "name", plot=True), at="end"),
+            text(LEFT - 10, y + 4, cite(name, "label", plot=True), at="end"),
             bar(across(0), y, across(value) - across(0), "plain"),
             *whisker(one, cite, across, y, lying=True),
             text(WIDTH - RIGHT + 10, y + 4, cite(one.value, plot=True), kind="value"),
@@ -59,7 +59,7 @@ def curve(cite: Citer, points: Sequence[tuple[str, Bounded]], clean: str | None,
     """Robust accuracy over eps: the line, its intervals, the limit."""
     across = Scale([0.0, *values(cite, [eps for eps, _ in points])], 60, WIDTH - RIGHT - 30)
     down = Scale([0.0, 1.0], TALL - BOTTOM, TOP + 14)
-    parts = [line(60, down(0), WIDTH - RIGHT, down(0), "axis"), *limit(cite, bound, down, 60)]
+    parts = [line(60, down(0), WIDTH - RIGHT, down(0), "axis"), *limit(cite, bound, down, right=WIDTH - RIGHT)]
     places: list[tuple[float, float]] = []
     if clean is not None:
         places.append((across(0), down(*values(cite, [clean]))))
@@ -85,7 +85,7 @@ def columns(cite: Citer, found: Sequence[Column], least: str | None) -> Markup:
     for place, (one, value) in enumerate(zip(drawn, far, strict=True)):
         y = TOP + 16 + ROW * place + ROW / 2
         parts += [
-            text(LEFT - 10, y + 4, cite(one.name, "name", plot=True), at="end"),
+            text(LEFT - 10, y + 4, cite(one.name, "label", plot=True), at="end"),
             bar(across(0), y, across(value) - across(0), one.word if one.word in DRAWN else "plain"),
             text(WIDTH - RIGHT + 10, y + 4, cite(one.distance or "", plot=True), kind="value"),
         ]
@@ -105,7 +105,7 @@ def costs(cite: Citer, names: Sequence[str]) -> Markup:
     for place, (source, value) in enumerate(zip(sources, seconds, strict=True)):
         y = TOP + ROW * place + ROW / 2
         parts += [
-            text(LEFT - 10, y + 4, cite(("name", source), "name", plot=True), at="end"),
+            text(LEFT - 10, y + 4, cite(("name", source), "label", plot=True), at="end"),
             bar(across(0), y, across(value) - across(0), "plain"),
             text(across(value) + 8, y + 4, cite(source, "duration", plot=True), kind="value"),
         ]

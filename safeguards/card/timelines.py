@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from markupsafe import Markup
 
@@ -12,6 +12,7 @@ from safeguards.card.content import Bounded, Judged, Moments
 from safeguards.card.drawing import (
     BOTTOM,
     LEFT,
+    LOW,
     RIGHT,
     TALL,
     TOP,
@@ -42,9 +43,10 @@ def trail(cite: Citer, judged: Judged) -> Markup:
     found = values(cite, [*(f"{look}/value" for look in looks), *(end for one in held for end in (one.low, one.high))])
     down = Scale([*found, *values(cite, [judged.bound])], TALL - BOTTOM - 6, TOP + 16)
     steps = values(cite, [f"{look}/moment/step" for look in looks])
-    across = Scale(steps, 70, WIDTH - RIGHT - 40)
+    right = WIDTH - RIGHT - 45
+    across = Scale(steps, LOW + 10, right - 60)
     places = [(across(step), down(*values(cite, [one.value]))) for step, one in zip(steps, held, strict=True)]
-    parts = [line(60, TALL - BOTTOM, WIDTH - RIGHT, TALL - BOTTOM, "axis"), *limit(cite, judged.bound, down, 60)]
+    parts = [line(LOW, TALL - BOTTOM, right, TALL - BOTTOM, "axis"), *limit(cite, judged.bound, down, right=right)]
     parts.append(path(places))
     for look, one, (x, y) in zip(looks, held, places, strict=True):
         parts += whisker(one, cite, down, x, lying=False)
@@ -81,10 +83,11 @@ def lines(cite: Citer, names: Sequence[str], moments: Sequence[Moments]) -> Mark
     points = [point for found in held.values() for _, point in found]
     failed = values(cite, [f"{one.first}/moment/step" for one in moments])
     steps = [float(point["step"]) for point in points]
-    across = Scale([*steps, *failed], 60, WIDTH - LEFT - 20)
+    right = WIDTH - LEFT
+    across = Scale([*steps, *failed], LOW, right)
     down = Scale([float(point["value"]) for point in points], TALL - BOTTOM - 6, TOP + 16)
-    right = WIDTH - LEFT - 20
-    parts = [line(60, TALL - BOTTOM, right, TALL - BOTTOM, "axis"), text(6, TALL - 6, "step", kind="quiet")]
+    parts = [line(LOW, TALL - BOTTOM, right, TALL - BOTTOM, "axis"), text(6, TALL - 6, "step", kind="quiet")]
+    parts += _ends(cite, held, across)
     parts += _moments(cite, moments, [across(step) for step in failed])
     drawn = {name: [(across(p["step"]), down(p["value"])) for _, p in found] for name, found in held.items() if found}
     labels = apart([places[-1][1] for places in drawn.values()])
@@ -111,8 +114,15 @@ def _moments(cite: Citer, moments: Sequence[Moments], places: Sequence[float]) -
         yield line(x, TOP, x, TALL - BOTTOM, "fail")
         if x - last >= NEAREST_LABELS:
             step = cite(f"{one.first}/moment/step", "count", plot=True)
-            yield text(x, TALL - 6, step, at="middle", kind="quiet")
+            yield text(x + 4, TOP + 8, step, kind="quiet")
             last = x
+
+
+def _ends(cite: Citer, held: Mapping[str, Sequence[tuple[int, dict[str, float]]]], across: Scale) -> Iterator[Markup]:
+    """The first and the last step that a metric was logged at."""
+    found = [(p["step"], f"/curves/{key(name)}/{place}/step") for name, points in held.items() for place, p in points]
+    for step, source in sorted({min(found), max(found)}) if found else ():
+        yield text(across(step), TALL - BOTTOM + 14, cite(source, "count", plot=True), at="middle", kind="quiet")
 
 
 def _end(places: Sequence[tuple[float, float]], number: int) -> Markup:

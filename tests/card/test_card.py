@@ -35,8 +35,8 @@ def told(**parts: Any) -> Parsed:
 
 def test_each_verdict_is_told_with_all_that_carries_it() -> None:
     text = told().text
-    assert "overfitting gap ✓ PASS 0.05 [ 0.02 , 0.08 ] at most 0.1 +0.05 100 validate , step 10" in text
-    assert "adversarial robust_accuracy ! WARN 0.09 – at most 0.1 +0.01 100 validate , step 10" in text  # noqa: RUF001
+    assert "overfitting gap validate , step 10 ✓ PASS 0.05 [ 0.02 , 0.08 ] at most 0.1 +0.05 100" in text
+    assert "adversarial robust_accuracy validate , step 10 ! WARN 0.09 – at most 0.1 +0.01 100" in text  # noqa: RUF001
     assert "Gravest of the latest outcomes: – NOT EVALUATED" in text  # noqa: RUF001 - a dash is the sign of silence
     assert "Not every latest verdict lets the model through. This card was made without a ruling of the gate." in text
 
@@ -157,7 +157,7 @@ def test_what_people_state_stands_as_theirs_and_what_they_do_not_is_listed() -> 
 def test_a_model_that_gave_no_numbers_has_a_card_too() -> None:
     broken = verdict("gap", "FAIL", reason="the loss is NaN")
     text = told(record=record(verdicts=(replace(broken, value=float("nan"), margin=None),)), champion=champion()).text
-    assert "fairness gap ✕ FAIL nan – at most 0.1 – 100" in text  # noqa: RUF001 - dashes
+    assert "fairness gap validate , step 0 ✕ FAIL nan – at most 0.1 – 100" in text  # noqa: RUF001 - dashes
     empty = told(record=record(verdicts=(), costs={}, seeds={}, notes={}, comparisons=()))
     assert "The record holds no verdict. Silence is not a pass." in empty.text
     assert "answer not_evaluated" in {one["class"] for one in empty.of("section") if "class" in one}
