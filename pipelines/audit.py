@@ -132,7 +132,7 @@ class Held:
             reigning = champion(self.registry, Path(fetched))
             if reigning is None:
                 raise DataRefused("the model in production was withdrawn meanwhile; call this again")
-            learned_from = self.shelf.delivery(reigning.record.data["delivery"])
+            learned_from = self.shelf.learned_from(reigning.record.data)
             columns, drift = self.settings.look.compare(
                 learned_from, self.delivery, but=self.settings.labels if unlabelled else ()
             )

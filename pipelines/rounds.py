@@ -31,6 +31,7 @@ from safeguards.gate import (
     seal,
 )
 from safeguards.retraining import (
+    DELIVERY,
     FROZEN,
     WEBHOOK,
     Attack,
@@ -50,7 +51,7 @@ __all__ = ["Round"]
 
 CONFIG, COLUMNS, COMPARISONS, MODEL, RECORD = "config.yaml", "columns.yaml", "comparisons.yaml", "model", "record.json"
 CARD = "card.html"
-DELIVERY, STUDY, STUDIES = "delivery", "search.study", "searches.db"
+STUDY, STUDIES = "search.study", "searches.db"
 TRACKER = "tracking: "
 REPORTER, KEEPER = "safeguards.search.TrialReporter", "safeguards.retraining.KeepModel"
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False}
@@ -98,7 +99,7 @@ class Round:
         spoken = opened if opened and reigning and opened.model == reigning.record.digest else None
         made = decision(
             champion=reigning is not None,
-            same_data=reigning is not None and reigning.record.data[DELIVERY] == self.delivery.manifest.fingerprint,
+            same_data=reigning is not None and reigning.record.data.get(DELIVERY) == self.delivery.manifest.fingerprint,
             forced=forced,
             on_schedule=when == "new data",
             drift=None if reigning is None else self._drift(folder, reigning, forced=forced),
@@ -113,7 +114,7 @@ class Round:
         }
 
     def _drift(self, folder: Path, reigning: Candidate, *, forced: bool) -> Any:
-        columns, found = self.look_for.compare(self.shelf.delivery(reigning.record.data[DELIVERY]), self.delivery)
+        columns, found = self.look_for.compare(self.shelf.learned_from(reigning.record.data), self.delivery)
         told = {name: one.plain() for name, one in columns.items()}
         (folder / COLUMNS).write_text(yaml.safe_dump(told, sort_keys=False))
         if not forced:

@@ -18,11 +18,12 @@ if TYPE_CHECKING:
     from safeguards.retraining.looking import Look, lacks
     from safeguards.retraining.notify import WEBHOOK, Notice
     from safeguards.retraining.publishing import publish_audit, write_ledger
-    from safeguards.retraining.shelf import Shelf
+    from safeguards.retraining.shelf import DELIVERY, Shelf
     from safeguards.retraining.ticks import Ticks
     from safeguards.retraining.trigger import Audit, Trigger
 
 __all__ = [
+    "DELIVERY",
     "FROZEN",
     "MANIFEST",
     "WEBHOOK",
@@ -74,7 +75,7 @@ _HOMES = {
     **dict.fromkeys(("LiveCheck", "alarms"), "live"),
     **dict.fromkeys(("Look", "lacks"), "looking"),
     **dict.fromkeys(("WEBHOOK", "Notice"), "notify"),
-    "Shelf": "shelf",
+    **dict.fromkeys(("DELIVERY", "Shelf"), "shelf"),
     **dict.fromkeys(("publish_audit", "write_ledger"), "publishing"),
     "Ticks": "ticks",
     **dict.fromkeys(("Audit", "Trigger"), "trigger"),

@@ -23,7 +23,10 @@ from safeguards.core.names import encode
 from safeguards.retraining.auditbook import AuditBook
 from safeguards.retraining.intake import Delivery, Manifest, take, taken
 
-__all__ = ["Shelf"]
+__all__ = ["DELIVERY", "Shelf"]
+
+DELIVERY = "delivery"
+"""What a record calls the delivery that its model learned from."""
 
 KEY_DIGITS = 16
 LARGEST_TRAINING = 1 << 22
@@ -94,6 +97,15 @@ class Shelf:
         if found.manifest.fingerprint != fingerprint:
             raise DataRefused(f"{place}: has changed since it was taken")
         return found
+
+    def learned_from(self, data: Mapping[str, str]) -> Delivery:
+        """The delivery that a model learned from, by the data that its record names. Raises `DataRefused`."""
+        if DELIVERY not in data:
+            raise DataRefused(
+                f"the record of {self.model}'s champion names no delivery: no retraining made it, so nothing tells "
+                "which data it learned from; promote one that a retraining made"
+            )
+        return self.delivery(data[DELIVERY])
 
     def _place(self, fingerprint: str) -> Path:
         return self.folder / "data" / Path(fingerprint).name

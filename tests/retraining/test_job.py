@@ -129,6 +129,17 @@ def test_a_step_whose_files_are_not_those_it_left_is_done_again(
     assert state(tmp_path) == wanted
 
 
+def test_an_answer_cut_at_many_lengths_is_given_again(tmp_path: Path) -> None:
+    three_steps(tmp_path)
+    wanted, path = state(tmp_path), tmp_path / "job" / "02-train" / "step.json"
+    whole = path.read_bytes()
+    for length in range(0, len(whole), 4):
+        path.write_bytes(whole[:length])
+        begun: list[str] = []
+        three_steps(tmp_path, begun=begun)
+        assert (begun, state(tmp_path) == wanted) == (["train", "promote"], True), length
+
+
 def test_a_file_that_nobody_left_there_counts_as_a_change(tmp_path: Path) -> None:
     begun: list[str] = []
     three_steps(tmp_path)

@@ -58,6 +58,14 @@ def test_data_that_are_gone_are_told(tmp_path: Path) -> None:
         Shelf(root=tmp_path, model="risk").delivery("../../etc")
 
 
+def test_a_champion_that_no_retraining_made_is_told(tmp_path: Path, source: Path) -> None:
+    shelf = Shelf(root=tmp_path, model="risk")
+    first = shelf.take(source)
+    assert shelf.learned_from({"delivery": first.manifest.fingerprint}) == first
+    with pytest.raises(DataRefused, match="risk's champion names no delivery"):
+        shelf.learned_from({"frozen": "0" * 64})
+
+
 def killed_at(number: int, shelf: Shelf, source: Path) -> int:
     """How a child ends that takes the delivery, killed as it touches the file system for the ``number``-th time."""
     child = os.fork()
@@ -104,3 +112,38 @@ def test_a_training_is_remembered_by_its_digest(tmp_path: Path) -> None:
 def test_a_job_is_told_by_its_key(tmp_path: Path) -> None:
     shelf = Shelf(root=tmp_path, model="risk")
     assert shelf.job({"a": 1, "b": 2}) == shelf.job({"b": 2, "a": 1}) != shelf.job({"a": 1, "b": 3})
+
+
+def test_what_lies_on_the_shelf_cut_at_any_length_is_refused(tmp_path: Path, source: Path) -> None:
+    """The manifest and the data of a delivery that was taken, and the configuration of a training."""
+    shelf = Shelf(root=tmp_path / "root", model="risk")
+    first, digest = shelf.take(source), shelf.remember(TRAINING)
+    (training,) = tmp_path.glob("root/risk/trainings/*.json")
+    for path in (*first.folder.iterdir(), training):
+        whole = path.read_bytes()
+        for length in range(0, len(whole.rstrip()), max(1, len(whole) // 100)):
+            path.write_bytes(whole[:length])
+            with pytest.raises((DataRefused, EvidenceError)) as told:
+                shelf.delivery(first.manifest.fingerprint), shelf.training(digest)
+            assert "\n" not in str(told.value)
+        path.write_bytes(whole)
+    assert shelf.delivery(first.manifest.fingerprint) == first
+    assert shelf.training(digest) == TRAINING
+
+
+def test_two_that_take_a_delivery_at_once_make_one_copy(tmp_path: Path, source: Path) -> None:
+    """A retraining and a live audit: neither removes what the other is copying."""
+    shelf = Shelf(root=tmp_path / "root", model="risk")
+    children = []
+    for _ in range(4):
+        child = os.fork()
+        if child == 0:
+            try:
+                os._exit(0 if len(shelf.take(source).paths) == 1 else 2)
+            finally:
+                os._exit(1)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 4
+    assert [path.name for path in (tmp_path / "root" / "risk" / "data").iterdir()] == [
+        shelf.take(source).manifest.fingerprint
+    ]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from safeguards.core.errors import ConfigurationError
+from safeguards.core.errors import ConfigurationError, SafeguardError
 from safeguards.retraining import Ticks
 
 
@@ -75,3 +75,18 @@ def test_an_address_that_opens_nothing_is_told_without_its_password(tmp_path: Pa
             Ticks(wrong)
         assert "hunter2" not in str(told.value)
         assert len(str(told.value).splitlines()) == 1
+
+
+def test_a_store_cut_at_any_length_is_told_in_one_line(tmp_path: Path) -> None:
+    """As SQLite has it, or as an empty one: what is due is then known from the configuration."""
+    path = tmp_path / "schedule.db"
+    Ticks(f"sqlite:///{path}").know("audit", "0 5 * * *")
+    whole = path.read_bytes()
+    for length in range(0, len(whole), len(whole) // 40):
+        path.write_bytes(whole[:length])
+        try:
+            ticks = Ticks(f"sqlite:///{path}")
+            ticks.know("audit", "0 5 * * *")
+            assert ticks.due("audit") is None
+        except SafeguardError as error:
+            assert "\n" not in str(error)  # noqa: PT017 - at many lengths
