@@ -146,7 +146,7 @@ def test_what_lies_in_the_store_is_not_run(said: queue.Queue[str], tmp_path: Pat
         store.execute("CREATE TABLE apscheduler_jobs (id TEXT, next_run_time FLOAT, job_state BLOB)")
         store.execute("INSERT INTO apscheduler_jobs VALUES ('audit', 1.0, ?)", (planted,))
         store.execute("INSERT INTO safeguards_schedule (job, cron, due) VALUES ('touch hacked', '* * * * *', 1.0)")
-        store.execute("UPDATE safeguards_schedule SET due = ?, begun = ?, claimed = ?", (planted, planted, 0.0))
+        store.execute("UPDATE safeguards_schedule SET due = ?1, begun = ?1, claimed = ?1, code = ?1", (planted,))
     with Served(settings(audit=Scheduled(command=COUNTS, cron=YEARLY))):
         assert "audit at" in told(said, "1 jobs")
     assert not (tmp_path / "hacked").exists()
@@ -177,6 +177,13 @@ def test_stopped_or_killed_what_it_ran_is_taken_up_again() -> None:
     Path("schedule.yaml").write_text(yaml.safe_dump(told))
     due("audit", YEARLY, 5)
     commands = Commands(Path("schedule"))
+    try:
+        taken_up(commands)
+    finally:
+        Path("go").touch()  # whatever happened above, no command waits for ever
+
+
+def taken_up(commands: Commands) -> None:
     first = started()
     hear(first, lambda line: "audit begins" in line)
     until(Path("ran").exists)
