@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
+import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 from markupsafe import Markup
 
 from safeguards.card import plots, timelines
 from safeguards.card.citing import Citer
 from safeguards.card.content import content_of
-from safeguards.card.evidence import LEDGER, Evidence, Tracked, evidence_of, key
+from safeguards.card.evidence import Evidence, Tracked, evidence_of, key
 from safeguards.card.lint import lint_card
 from safeguards.card.pages import filled, packaged
 from safeguards.card.stated import Stated
 from safeguards.core.errors import EvidenceError, SafeguardError
 from safeguards.core.files import write_whole
+from safeguards.core.redact import known_secrets, redact_tree
+from safeguards.core.verdict import Verdict
 
 if TYPE_CHECKING:
     from safeguards.gate import History, Record, Ruling
@@ -126,6 +129,11 @@ def write_card(path: Path | str, record: Record, **parts: Unpack[CardParts]) -> 
     return path
 
 
+def _plain(verdicts: Sequence[Verdict]) -> list[Any]:
+    """Without secrets: the sealing and the tracking each took out those that they knew."""
+    return [redact_tree(verdict.to_dict(), known_secrets(os.environ)) for verdict in verdicts]
+
+
 def _tracked(reader: RunReader, record: Record, curves: tuple[str, ...]) -> Tracked | None:
     run = record.tracking_run
     if run is None:
@@ -135,6 +143,6 @@ def _tracked(reader: RunReader, record: Record, curves: tuple[str, ...]) -> Trac
     return Tracked(
         ended=story.row.ended or story.row.status.lower(),
         artifacts=files,
-        ledger=hashlib.sha256(reader.artifact(run, LEDGER)).hexdigest() if LEDGER in files else None,
+        intact=_plain(story.verdicts) == _plain(record.verdicts),
         curves={name: reader.curve(run, name) for name in curves if name in story.metrics},
     )

@@ -27,12 +27,12 @@ LEDGER = "safeguards/verdicts.jsonl"
 class Tracked:
     """What the tracking store holds of the record's run: how it ended, its files, metrics that are drawn, by name.
 
-    ``ledger`` is the digest of the ledger among the files; None where there is none.
+    ``intact`` says whether the ledger among the files holds the verdicts of the record.
     """
 
     ended: str
     artifacts: frozenset[str]
-    ledger: str | None
+    intact: bool
     curves: Mapping[str, Sequence[Point]]
 
 

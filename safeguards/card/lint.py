@@ -85,14 +85,14 @@ def _is_ours(target: str, evidence: Evidence) -> bool:
 
 
 def _about_files(seen: Outsider, evidence: Evidence) -> Iterator[str]:
-    """The run has every file that is cited, and the ledger is the one that the record was made of."""
+    """The run has every file that is cited, and its ledger holds the record's verdicts."""
     tracked = evidence.tracked
     if tracked is None:
         return
     for path in sorted({*seen.artifacts} - tracked.artifacts):
         yield f"the artifact {path} is cited, and the run does not have it"
-    if tracked.ledger not in (None, evidence.record.ledger):
-        yield f"the artifact {LEDGER} was changed after the record was sealed: its digest is another one"
+    if LEDGER in tracked.artifacts and not tracked.intact:
+        yield f"the artifact {LEDGER} holds other verdicts than the record: it was changed after the sealing"
 
 
 def _about_the_whole(seen: Outsider, evidence: Evidence) -> Iterator[str]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 import math
 import os
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ from urllib.parse import quote, unquote, urlsplit
 
 from safeguards.core.errors import ConfigurationError, LedgerError
 from safeguards.core.ledger import read
+from safeguards.core.redact import known_secrets, redact, redact_tree
 from safeguards.core.verdict import Outcome, Verdict
 from safeguards.tracking.outcomes import MARGIN
 from safeguards.tracking.store import database_file, quiet, reach, resolve, said, set_defaults
@@ -150,14 +151,15 @@ class RunReader:
             page = self._client.search_runs(
                 [experiment_id], max_results=at_once, order_by=["attributes.start_time DESC"], page_token=token
             )
-            yield [row_of(run) for run in page if not _is_study(run)]
+            known = known_secrets(os.environ)
+            yield [row_of(run, known) for run in page if not _is_study(run)]
             token = page.token
             if not token:
                 return
 
     def row(self, run_id: str) -> RunRow:
         """Raises ``LookupError`` where there is no such run."""
-        return row_of(self._run(run_id))
+        return row_of(self._run(run_id), known_secrets(os.environ))
 
     def story(self, run_id: str) -> RunStory:
         """Raises ``LookupError`` where there is no such run; what else cannot be read is a line of ``problems``."""
@@ -170,13 +172,14 @@ class RunReader:
             problems.append(f"the artifacts cannot be listed: {said(error)}")
         ledger = next((one for name in LEDGERS for one in artifacts if one.path == name), None)
         verdicts, damaged = self._verdicts(run, ledger)
+        known = known_secrets(os.environ)
         return RunStory(
-            row=row_of(run),
-            verdicts=tuple(verdicts),
+            row=row_of(run, known),
+            verdicts=tuple(Verdict.from_dict(redact_tree(one.to_dict(), known)) for one in verdicts),
             artifacts=tuple(artifacts),
             problems=(*problems, *damaged),
             metrics=dict(run.data.metrics),
-            parameters=dict(run.data.params),
+            parameters=redact_tree(dict(run.data.params), known),
         )
 
     def artifact(self, run_id: str, path: str, *, below: str = "") -> bytes:
@@ -240,19 +243,19 @@ class RunReader:
             return [], [f"the ledger cannot be read: {said(error)}"]
 
 
-def row_of(run: Run) -> RunRow:
-    """The plain values of MLflow's run."""
+def row_of(run: Run, known: Collection[str] = ()) -> RunRow:
+    """The plain values of MLflow's run; names without what looks like a secret, and without those ``known``."""
     tags: Mapping[str, str] = run.data.tags
     outcome = tags.get("safeguards.outcome")
     found = dict(_measures(tags))
     return RunRow(
         run_id=str(run.info.run_id),
         experiment_id=str(run.info.experiment_id),
-        name=str(run.info.run_name or run.info.run_id),
+        name=redact(str(run.info.run_name or run.info.run_id), known),
         status=str(run.info.status),
         started=_seconds(run.info.start_time),
         stopped=_seconds(run.info.end_time),
-        ended=tags.get("safeguards.ended", ""),
+        ended=redact(tags.get("safeguards.ended", ""), known),
         outcome=Outcome(outcome) if outcome in OUTCOMES else None,
         counts=tags.get("safeguards.verdicts", ""),
         ledger=tags.get("safeguards.run_id", ""),

@@ -18,6 +18,7 @@ IMAGE = "<img src=x onerror=\"document.title='pwned'\">"
 QUOTES = "'\"><svg onload=document.title='pwned'>"
 BIDI = "safe \u202egpj.exe\u2066 \x1b[31m \u200b"
 LONG = "n" * 10_000
+CANARIES = {"uri": "postgres://u:canary-1@db/x", "key": "canary-2-canary", "reason": "token=canary-3-canary"}
 HOSTILE = (SCRIPT, IMAGE, QUOTES, BIDI, LONG, "{{ 7 * 7 }}", "javascript:document.title='pwned'", "..%2f..%2fetc")
 
 
@@ -48,6 +49,8 @@ def store(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Sto
         verdict(text[:60], "FAIL", safeguard=f"s{place}", reason=text, details={text: [text, {text: 1.5}]})
         for place, text in enumerate(HOSTILE)
     ]
+    hostile.append(verdict("secret", "FAIL", reason=CANARIES["reason"], details={"password": CANARIES["reason"]}))
+    secret = {"db": CANARIES["uri"], "api_key": CANARIES["key"]}
     runs = {
         "good": kept(client, experiment, "good", good, place=place, parameters={"lr": "0.1", "depth": "2"}),
         "bad": kept(client, experiment, "bad", bad, place=place, ended="stopped_for_safety", parameters={"lr": "0.3"}),
@@ -60,7 +63,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Sto
             place=place,
             ended=SCRIPT,
             files={"<b>.html": report, "a'b\"c.txt": SCRIPT},
-            parameters={QUOTES.replace("<", "(").translate({ord(sign): "_" for sign in "'\">=()"}): IMAGE},
+            parameters={**secret, QUOTES.replace("<", "(").translate({ord(sign): "_" for sign in "'\">=()"}): IMAGE},
         ),
     }
     client.create_experiment(SCRIPT[:60] + IMAGE)

@@ -86,6 +86,15 @@ def test_hostile_names_are_text_on_every_page(pages: Any, store: Store) -> None:
         assert "n" * 2001 not in seen.text
 
 
+def test_secrets_that_others_stored_are_on_no_page(pages: Any, store: Store) -> None:
+    for address in every_address(store):
+        assert "canary" not in pages.get(address).get_data(as_text=True)
+    told = page(pages, f"/runs/{store.runs['hostile']}").text
+    assert "api_key [redacted]" in told
+    assert "postgres://[redacted]@db/x" in told
+    assert "token=[redacted]" in told
+
+
 def test_what_was_hostile_can_be_read(pages: Any, store: Store) -> None:
     told = page(pages, f"/runs/{store.runs['hostile']}").text
     assert SCRIPT in told

@@ -51,6 +51,7 @@ def test_no_script_out_of_the_store_runs(store: Store, tmp_path: Path) -> None:
         for number, address in enumerate((f"/experiments/{store.experiment}", f"/runs/{store.runs['hostile']}", "/")):
             seen = opened(f"{place}{address}", tmp_path / str(number))
             assert "pwned" not in seen.title
+            assert "canary" not in seen.text
             assert seen.title.endswith("(own script ran)")
 
 

@@ -110,17 +110,17 @@ def test_what_nobody_stated_must_be_said(page: str, evidence: Evidence) -> None:
 
 
 def test_the_files_of_the_run_are_asked_for(evidence: Evidence) -> None:
-    def with_files(*paths: str, ledger: str | None = None) -> Evidence:
-        return replace(evidence, tracked=Tracked(ended="", artifacts=frozenset(paths), ledger=ledger, curves={}))
+    def with_files(*paths: str, intact: bool = True) -> Evidence:
+        return replace(evidence, tracked=Tracked(ended="", artifacts=frozenset(paths), intact=intact, curves={}))
 
     def problems(found: Evidence) -> list[str]:
         return lint_card(model_card(found), found)
 
     kept = "safeguards/verdicts.jsonl"
-    assert problems(with_files(kept, ledger=evidence.record.ledger)) == []
+    assert problems(with_files(kept)) == []
     assert problems(with_files()) == [f"the artifact {kept} is cited, and the run does not have it"]
-    (said,) = problems(with_files(kept, ledger="0" * 64))
-    assert "was changed after the record was sealed" in said
+    (said,) = problems(with_files(kept, intact=False))
+    assert "holds other verdicts than the record" in said
 
 
 def test_a_card_of_another_record_is_none_of_this(page: str) -> None:
