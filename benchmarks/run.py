@@ -1,6 +1,6 @@
 """Run the benchmarks and write what came out to ``benchmarks/<date>-<hardware>.md``.
 
-    python -m benchmarks.run                  # all, about 45 minutes on two cores
+    python -m benchmarks.run                  # all, about an hour on two cores
     python -m benchmarks.run attack drift     # some
 
 Close other work first: ratios of one run survive a busy machine, seconds do not. The load is written down.
