@@ -15,6 +15,7 @@ from typing import Any
 import yaml
 
 from pipelines.asking import asked_of, paths_of
+from pipelines.search import QUIET
 from pipelines.warm import SearchFor, processes_of, searched
 from safeguards import BatchFields, SafeguardError
 from safeguards.card import Stated, write_card
@@ -54,7 +55,6 @@ CARD = "card.html"
 STUDY, STUDIES = "search.study", "searches.db"
 TRACKER = "tracking: "
 REPORTER, KEEPER = "safeguards.search.TrialReporter", "safeguards.retraining.KeepModel"
-QUIET = {"enable_progress_bar": False, "enable_model_summary": False}
 Plain = Mapping[str, Any]
 
 

@@ -42,7 +42,7 @@ from safeguards.search import (
     without_secrets_of,
 )
 
-__all__ = ["Settings", "command", "main"]
+__all__ = ["QUIET", "Settings", "Trials", "command", "main"]
 
 BROKE, WRONG_CONFIGURATION, NOTHING_FEASIBLE = 1, 2, 4
 STORAGE = "SAFEGUARDS_SEARCH_STORAGE"

@@ -8,17 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import yaml
-
 from pipelines.book import Book
+from pipelines.search import QUIET, Trials
 from safeguards import ConfigurationError
 from safeguards.retraining import WEBHOOK
-from safeguards.search import Policy, Search, Space, Task, Torchrun, declared_limits, place
+from safeguards.search import Policy, Search, Space, Torchrun, declared_limits
 
 __all__ = ["SearchFor", "processes_of", "searched", "values_at"]
 
 REPORTER = "safeguards.search.TrialReporter"
-CONFIG = "config.yaml"
 Plain = Mapping[str, Any]
 
 
@@ -59,10 +57,9 @@ def searched(
     ``champion`` is the configuration that the champion was trained with, ``earlier`` the study of its own search: both
     are tried first.
     """
-    space = Space.read(asked.space)
     constraints = declared_limits(job["trainer"]["callbacks"] or [])
     search = Search(
-        space=space,
+        space=Space.read(asked.space),
         objectives=asked.objective,
         constraints=constraints,
         policy=Policy(inconclusive_is_feasible=asked.inconclusive_is_feasible),
@@ -72,31 +69,12 @@ def searched(
         pruner=asked.pruner,
         seed=asked.seed,
     )
-    known = space.part_within(values_at(champion or {}, asked.space))
-    if known:
-        search.enqueue(known)
-    if earlier is not None and earlier != name:
-        search.learn_from(earlier)
-    whole = _reporting(job, asked, constraints)
-    book = Book.of(search, whole)
-    torchrun = Torchrun(
-        command=("-m", "pipelines.train", "fit"),
-        processes=processes_of(job),
-        seconds=asked.seconds,
-        environment={key: value for key, value in os.environ.items() if key != WEBHOOK},
-    )
-
-    def train(task: Task) -> Any:
-        place_of = folder / f"trial-{task.number:04d}"
-        place_of.mkdir(parents=True, exist_ok=True)
-        marked = book.marked(place(whole, task.parameters), task.number)
-        (place_of / CONFIG).write_text(yaml.safe_dump(marked, sort_keys=False))
-        return torchrun.run([f"--config={place_of / CONFIG}"], place_of, task.prune)
-
+    known = _begin_warm(search, values_at(champion or {}, asked.space), earlier)
+    trials = _trials(asked, search, _reporting(job, asked, constraints), folder)
     try:
-        result = search.run(train, trials=asked.trials, told=lambda _: book.keep())
+        result = search.run(trials.train, trials=asked.trials, told=lambda _: trials.book.keep())
     finally:
-        book.keep(last=True)
+        trials.book.keep(last=True)
     best = result.best[0] if result.best else None
     return {
         "study": name,
@@ -105,6 +83,26 @@ def searched(
         "best": None if best is None else best.number,
         "parameters": {} if best is None else dict(best.parameters),
     }
+
+
+def _begin_warm(search: Search, champion: Plain, earlier: str | None) -> Plain:
+    """Queue what is known: the champion's values, as far as the space has them, then the best of its own search."""
+    known = search.space.part_within(champion)
+    if known:
+        search.enqueue(known)
+    if earlier is not None and earlier != search.study.study_name:
+        search.learn_from(earlier)
+    return known
+
+
+def _trials(asked: SearchFor, search: Search, job: Plain, folder: Path) -> Trials:
+    torchrun = Torchrun(
+        command=("-m", "pipelines.train", "fit"),
+        processes=processes_of(job),
+        seconds=asked.seconds,
+        environment={key: value for key, value in os.environ.items() if key != WEBHOOK},
+    )
+    return Trials(job=job, folder=folder, torchrun=torchrun, book=Book.of(search, job))
 
 
 def values_at(configuration: Plain, keys: Mapping[str, Any]) -> dict[str, Any]:
@@ -135,6 +133,6 @@ def _reporting(job: Plain, asked: SearchFor, constraints: list[str]) -> dict[str
         "constraints": constraints,
         "policy": {"inconclusive_is_feasible": asked.inconclusive_is_feasible},
     }
-    trainer = {**job["trainer"], "enable_progress_bar": False, "enable_model_summary": False}
+    trainer = {**job["trainer"], **QUIET}
     trainer["callbacks"] = [*(trainer["callbacks"] or []), {"class_path": REPORTER, "init_args": reporter}]
     return {**job, "trainer": trainer}
