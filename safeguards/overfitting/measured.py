@@ -20,6 +20,7 @@ from safeguards.core.rows import Rows, Sample, read_rows
 from safeguards.core.training_rows import choose, drawn_from, generators_kept, handed_over, read_batch, training_loader
 from safeguards.core.verdict import Measurement
 from safeguards.overfitting.measures import classification_losses, generalization_gap
+from safeguards.overfitting.shared import count_shared
 
 INSTEAD = "OverfittingGuard(train=, validation=)"
 
@@ -35,11 +36,12 @@ ROWS_PER_SORTING = 65_536
 
 @dataclass
 class Seen:
-    """Losses of validation rows: a bounded sample, and how many of all rows had none that is finite."""
+    """Losses of validation rows: a bounded sample, how many of all rows had none that is finite, where rows stand."""
 
     sample: Sample[float]
     rows: int = 0
     broken: int = 0
+    places: list[Tensor] = field(default_factory=list)
     waiting: list[tuple[Tensor, Tensor]] = field(default_factory=list)
 
     def add(self, ids: Tensor, losses: Tensor) -> None:
@@ -93,6 +95,8 @@ class MeasuredGap:
         if rows.n == 0:
             return
         seen.add(rows.ids, self._losses(rows))
+        if rows.positions is not None:
+            seen.places.append(rows.positions)
 
     def examine(self, seen: Seen, scene: Scene) -> Measurement:
         """All ranks together: forwards over the training rows, then the gap."""
@@ -102,25 +106,34 @@ class MeasuredGap:
         if broken:
             fault = f"{broken} of {rows} validation rows have a loss that is not a finite number"
             return Measurement(value=math.nan, n=rows, unit=self.unit, model_fault=fault)
+        loader, places = self._training_set(scene)
         found = generalization_gap(
-            self._training_losses(scene),
+            self._training_losses(loader, places, scene),
             validation,
             alpha=alpha_of_look(self.alpha, scene.look),
             unit=self.unit,
             fewest_rows=self.fewest_rows,
         )
-        return replace(found, note="measured row by row on the same weights")
+        return replace(
+            found,
+            note="measured row by row on the same weights",
+            insufficient=found.insufficient or _trained_on(seen, loader.dataset, places, scene),
+        )
 
-    def _training_losses(self, scene: Scene) -> list[float]:
-        """Each rank takes every world-th row of the sample, in as many forwards as any other: ZeRO-3 needs that."""
-        ranks = scene.ranks
+    def _training_set(self, scene: Scene) -> tuple[DataLoader[Any], Sequence[int]]:
+        """All ranks: the loader that trains, and the positions in its data set that it draws."""
         try:
             loader = training_loader(scene.trainer, scene.module)
             places = drawn_from(loader, scene.trainer)
         except NotApplicable as error:
             raise NotApplicable(f"{error}; or judge what was logged: {INSTEAD}") from error
-        if len(set(ranks.gather(len(places)))) > 1:
+        if len(set(scene.ranks.gather(len(places)))) > 1:
             raise NotApplicable("the training set has another size on another process: give all the same set")
+        return loader, places
+
+    def _training_losses(self, loader: DataLoader[Any], places: Sequence[int], scene: Scene) -> list[float]:
+        """Each rank takes every world-th row of the sample, in as many forwards as any other: ZeRO-3 needs that."""
+        ranks = scene.ranks
         wanted = scene.rows_within_budget(min(self.samples, len(places)))
         chosen = [int(places[i]) for i in choose(len(places), wanted, self.seed)]
         padded = math.ceil(len(chosen) / ranks.world) * ranks.world
@@ -159,6 +172,19 @@ class MeasuredGap:
             got = f"shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else type(losses).__name__
             raise NotApplicable(f'loss= gave {got} for {rows.n} rows: expected one loss per row, as reduction="none"')
         return losses.detach().double().cpu()
+
+
+def _trained_on(seen: Seen, dataset: Any, drawn: Sequence[int], scene: Scene) -> str | None:
+    """All ranks: what to say where training draws rows of validation too; their losses hide the gap that there is."""
+
+    def count() -> int:
+        return count_shared(dataset, drawn, scene.loader.dataset, torch.cat(seen.places)) if seen.places else 0
+
+    shared, rows = scene.ranks.sum(torch.tensor([scene.ranks.together(count), seen.rows])).tolist()
+    if not shared:
+        return None
+    said = f"training draws {shared} of the {rows} validation rows too"
+    return f"{said}, so what happens on new rows stays hidden: validate on rows that it does not draw"
 
 
 def _outputs(scene: Scene, n: int, inputs: Any) -> Any:
