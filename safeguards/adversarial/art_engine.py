@@ -114,7 +114,8 @@ class ArtPlan(AnyPlan):
         return space.leave(found, x)
 
     def _within(self, x: Tensor, found: Tensor, multiple: float, single: Attacked, fallen: Tensor) -> Attacked:
-        """Rows that went too far go back to where they were."""
+        """Rows that went too far, or to what are no numbers, go back to where they were."""
+        found = torch.where(rows_shaped(found.flatten(1).isfinite().all(1), x), found, x)
         length = distance(self.threat, x, found)
         if bool(length.isnan().any()):
             raise NotApplicable(f"{self.attack} changes features that the threat model holds fixed: use pgd or apgd")

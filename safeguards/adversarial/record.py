@@ -16,6 +16,7 @@ from torch import Tensor
 from safeguards.adversarial.attacks.loss import LogitsOf, look, predicted, wrong
 from safeguards.adversarial.attacks.result import Attacked
 from safeguards.adversarial.measures import Flags
+from safeguards.core.predictions import answered
 
 __all__ = ["Record", "joined", "record"]
 
@@ -26,9 +27,9 @@ SAME = 1e-6  # outputs that differ by less, relative to their size, are the same
 @dataclass(frozen=True, kw_only=True)
 class Record:
     """Arrays over rows (N,): ``predicted`` classes; ``clean``, ``single`` and ``right`` (K, N): right without attack,
-    after a single step and after each attack; ``finite``: clean outputs are numbers; ``sloped``, ``steered``, ``moved``
-    as in `Attacked`, of the attack at eps itself; ``unchanged``: no attack changed the outputs; ``tied``: two classes
-    within 1e-5 under some attack. ``low`` and ``high`` (C,) bound all outputs seen.
+    after a single step and after each attack; ``finite``: clean outputs say something; ``sloped``, ``steered``,
+    ``moved`` as in `Attacked`, of the attack at eps itself; ``unchanged``: no attack changed the outputs; ``tied``: two
+    classes within 1e-5 under some attack. ``low`` and ``high`` (C,) bound all outputs seen.
     """
 
     predicted: Any
@@ -52,7 +53,7 @@ class Record:
     @property
     def constant(self) -> bool:
         """Whether all outputs seen are the same."""
-        return bool((self.high - self.low <= SAME * np.maximum(1, np.abs(self.high))).all())
+        return bool(np.isclose(self.low, self.high, rtol=SAME, atol=SAME).all())
 
 
 def record(
@@ -71,17 +72,17 @@ def record(
     """
     after = [look(logits_of, attack.x) for attack in (single, *attacks)]
     seen = torch.stack([clean, *after]).double().reshape(len(after) + 1, len(x), -1)
-    gap = (seen[1:] - seen[0]).abs() <= SAME * seen[0].abs().clamp_min(1)
+    same = torch.isclose(seen[1:], seen[:1], rtol=SAME, atol=SAME)  # of a class that a mask rules out too
     flags = {
         "predicted": predicted(clean),
         "clean": ~wrong(clean, y),
         "single": ~wrong(after[0], y),
         "right": torch.stack([~wrong(logits, y) for logits in after[1:]]),
-        "finite": seen[0].isfinite().all(1),
+        "finite": answered(clean),
         "sloped": attacks[main].sloped,
         "steered": attacks[main].steered,
         "moved": attacks[main].moved,
-        "unchanged": gap.all(2).all(0),
+        "unchanged": same.all(2).all(0),
         "tied": torch.stack([_tied(logits) for logits in after]).any(0),
         "low": seen.amin((0, 1)),
         "high": seen.amax((0, 1)),

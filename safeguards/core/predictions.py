@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from safeguards.core.rows import Rows
 
-__all__ = ["Capture", "Output", "Predictions", "StepOutputs", "Unsaid", "as_logits", "forward"]
+__all__ = ["Capture", "Output", "Predictions", "StepOutputs", "Unsaid", "answered", "as_logits", "forward"]
 
 Output = Literal["logits", "probabilities", "log_probabilities"]
 TOLERANCE = 1e-4
@@ -173,6 +173,15 @@ def as_logits(raw: Any, n: int, output: Output | None) -> Tensor:
     values = raw.float()
     values = values.squeeze(1) if values.ndim == 2 and values.shape[1] == 1 else values
     return _CONVERT[output](values, max(TOLERANCE, 2 * torch.finfo(raw.dtype).eps))
+
+
+def answered(logits: Tensor) -> Tensor:
+    """Which rows of logits (N, C) or (N,) say something: bool (N,).
+
+    Classes at -inf are ruled out, as by a mask: their probability is 0, and what is said of the others stands. NaN,
+    +inf, a row without any class and a single logit that is not finite say nothing.
+    """
+    return (logits if logits.ndim == 1 or not logits.shape[1] else logits.amax(1)).isfinite()
 
 
 def _from_unsaid(values: Tensor, slack: float) -> Tensor:

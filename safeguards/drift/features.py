@@ -13,7 +13,7 @@ from torch import Tensor
 
 from safeguards.core.errors import NotApplicable
 
-__all__ = ["IMAGE_STATISTICS", "PREDICTED_CLASS", "PREDICTIONS", "features", "finite_rows", "predictions"]
+__all__ = ["IMAGE_STATISTICS", "PREDICTED_CLASS", "PREDICTIONS", "features", "predictions"]
 
 PREDICTED_CLASS = "predicted class"
 PREDICTIONS = (PREDICTED_CLASS, "predicted score")
@@ -66,9 +66,3 @@ def predictions(logits: Tensor) -> Tensor:
     else:
         score, chosen = torch.softmax(logits, dim=1).max(dim=1)
     return torch.stack([chosen.float(), score.round(decimals=SCORE_DIGITS)], dim=1).cpu()
-
-
-def finite_rows(logits: Tensor) -> Tensor:
-    """Which rows of logits (N, C) or (N,) are finite: bool (N,)."""
-    finite = torch.isfinite(logits)
-    return finite.all(dim=1) if finite.ndim == 2 else finite

@@ -15,10 +15,11 @@ from torch import Tensor
 from safeguards.core.arguments import check_shares, check_whole
 from safeguards.core.errors import ConfigurationError, NotApplicable, RankError
 from safeguards.core.names import encode
+from safeguards.core.predictions import answered
 from safeguards.core.rows import Sample
 from safeguards.core.safeguard import Safeguard, SafeguardOptions
 from safeguards.core.verdict import Measurement
-from safeguards.drift.features import PREDICTIONS, features, finite_rows, predictions
+from safeguards.drift.features import PREDICTIONS, features, predictions
 from safeguards.drift.findings import MIN_ROWS, compare, compared
 from safeguards.drift.frames import Source, check_source, module_frame, read_file
 from safeguards.drift.looks import Family, Looks
@@ -103,7 +104,7 @@ class DriftReport(Safeguard):
         """Keep a bounded sample of the rows of one batch, as numbers."""
         logits = self._logits(seen, rows)
         if logits is not None:
-            seen.faulty += int((~finite_rows(logits)).sum())
+            seen.faulty += int((~answered(logits)).sum())
         seen.names, values = self._numbers(scene, rows.inputs, logits, rows.n)
         seen.rows += rows.n
         seen.sample.offer(rows.ids, values)
@@ -181,7 +182,7 @@ class DriftReport(Safeguard):
     ) -> tuple[Measurement, dict[str, Family]]:
         """Rank 0: what both sides look like, compared."""
         if now.faulty:
-            fault = f"the outputs of {now.faulty} of {now.rows} rows are not finite"
+            fault = f"the outputs of {now.faulty} of {now.rows} rows are NaN or infinite"
             return Measurement(value=float("nan"), n=now.rows, model_fault=fault), {}
         (reference, torn), (current, torn_now) = self._reference(then, scene, k), self._current(now, scene, k)
         named = self.columns if self._in_table(scene) else None

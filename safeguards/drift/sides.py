@@ -36,7 +36,7 @@ class Seen:
 class RowTable:
     """Rows of batches as numbers: ``values`` float32 (N, F) with one name per column.
 
-    Of ``rows`` seen, ``faulty`` had outputs that are not finite. ``refused`` says why there are no predictions.
+    Of ``rows`` seen, ``faulty`` had outputs that say nothing. ``refused`` says why there are no predictions.
     """
 
     names: Sequence[str]

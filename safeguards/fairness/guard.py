@@ -12,6 +12,7 @@ import torch
 
 from safeguards.core.arguments import check_shares, check_whole
 from safeguards.core.errors import ConfigurationError
+from safeguards.core.predictions import answered
 from safeguards.core.safeguard import Safeguard, SafeguardOptions
 from safeguards.core.verdict import Measurement
 from safeguards.fairness.classes import classes_of, predicted
@@ -37,7 +38,7 @@ NAN = float("nan")
 
 @dataclass(kw_only=True)
 class Seen:
-    """What one process saw of one loader: a tally per grouping, rows, and how many of them had no finite output."""
+    """What one process saw of one loader: a tally per grouping, rows, and how many of them had no answer."""
 
     tallies: list[Tally]
     classes: int = 0
@@ -103,12 +104,12 @@ class FairnessCheck(Safeguard):
         if rows.n == 0:
             return
         logits = rows.logits()
-        finite = torch.isfinite(logits).reshape(rows.n, -1).all(dim=1).cpu()
+        sound = answered(logits).cpu()
         classes, guess = predicted(logits)
         true = classes_of(rows.target, classes, self.positive)
         labels = rows.groups
-        if not finite.all():
-            kept = finite.nonzero().flatten().tolist()
+        if not sound.all():
+            kept = sound.nonzero().flatten().tolist()
             true, guess = true[kept], guess[kept]
             labels = {name: [values[i] for i in kept] for name, values in labels.items()}
         columns = {name: coded(values, name) for name, values in labels.items()}

@@ -20,6 +20,7 @@ from safeguards.core.batch import read_labels, rows_of, select
 from safeguards.core.canonical import sha256
 from safeguards.core.errors import ConfigurationError, FieldError, NotApplicable
 from safeguards.core.identity import hash_ids, mix
+from safeguards.core.predictions import answered
 
 if TYPE_CHECKING:
     from safeguards import BatchFields, ThreatModel
@@ -44,7 +45,7 @@ class Answers:
     """Of N rows: identity, class (None where there are no labels), predicted class, confidence in it and groups.
 
     ``robust`` says which rows are right and stay so under the attack; None where none was made. A row whose outputs
-    are not finite has confidence NaN and is wrong.
+    say nothing (NaN, +inf, every class at -inf) has confidence NaN and is wrong.
     """
 
     ids: npt.NDArray[np.int64]
@@ -136,14 +137,13 @@ def _logits(module: nn.Module, inputs: Any, n: int) -> Tensor:
 
 
 def _said(logits: Tensor) -> tuple[Tensor, Tensor]:
-    """Predicted class and the probability of it, NaN where an output is not finite."""
+    """Predicted class and the probability of it, NaN where the outputs say nothing."""
     if logits.ndim == 1:
         chosen = (logits > 0).long()
         confidence = torch.sigmoid(logits.abs())
     else:
         confidence, chosen = torch.softmax(logits, dim=1).max(dim=1)
-    finite = torch.isfinite(logits) if logits.ndim == 1 else torch.isfinite(logits).all(dim=1)
-    return chosen, torch.where(finite, confidence, torch.nan)
+    return chosen, torch.where(answered(logits), confidence, torch.nan)
 
 
 def _robust(module: nn.Module, x: Tensor, y: Tensor, ids: Tensor, attack: Attack) -> Tensor:

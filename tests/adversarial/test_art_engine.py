@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from safeguards import Outcome, ThreatModel, verdicts
-from safeguards.adversarial.art_engine import attack_class, distance
+from safeguards.adversarial.art_engine import ArtPlan, attack_class, distance
+from safeguards.adversarial.attacks import Attacked
 from safeguards.core.errors import ConfigurationError
 from tests.adversarial.attacks.nets import trained
 from tests.adversarial.guarded import WORLD, Plain, guard, judged, loader, trainer
@@ -148,6 +149,15 @@ def test_distance_by_hand() -> None:
     found = torch.tensor([[3.0, 40.0, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.1]])
     assert distance(threat, x, found).tolist() == pytest.approx([5.0, 0.0, float("nan")], nan_ok=True)
     assert distance(ThreatModel(eps=0.1), x[:1], x[:1] + 0.2).tolist() == pytest.approx([2.0])
+
+
+def test_a_row_that_an_attack_moved_to_no_number_is_not_broken_by_it() -> None:
+    plan = ArtPlan(attack="DeepFool", threat=CLIPPED, multiples=(1.0,), steps=1, restarts=1, share=1.0)
+    x, no = torch.zeros(3, 2), torch.zeros(3, dtype=torch.bool)
+    found = torch.tensor([[0.01, torch.nan], [0.01, 0.0], [torch.inf, 0.0]])
+    kept = plan._within(x, found, 1.0, Attacked(x=x, sloped=~no, steered=~no, moved=no), no)
+    assert kept.x.tolist() == [[0.0, 0.0], [pytest.approx(0.01), 0.0], [0.0, 0.0]]
+    assert kept.moved.tolist() == [False, True, False]
 
 
 CASES = [("DeepFool", 57), ("pgd", 9)]

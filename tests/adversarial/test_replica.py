@@ -95,3 +95,11 @@ def test_a_copy_that_is_not_the_model_is_refused(wrong: float) -> None:
     check_equal(live, live + 1e-5)
     with pytest.raises(SafeguardError, match="not the model"):
         check_equal(live, live + wrong)
+
+
+def test_a_mask_that_rules_a_class_out_is_the_same_on_both_sides() -> None:
+    live = torch.tensor([[10.0, 1.0, -torch.inf]])
+    check_equal(live, live + 1e-5)
+    for other in (torch.tensor([[10.0, 1.0, -1e9]]), torch.tensor([[10.0, -torch.inf, -torch.inf]])):
+        with pytest.raises(SafeguardError, match="not the model"):
+            check_equal(live, other)

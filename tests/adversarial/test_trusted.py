@@ -55,6 +55,28 @@ def caught(net: nn.Module, tmp_path: Path, check: str, x: Tensor | None = None, 
     return verdict
 
 
+class Extra(nn.Module):
+    """A net with one class more, at the same logit for every row."""
+
+    def __init__(self, net: nn.Module, logit: float) -> None:
+        super().__init__()
+        self.net, self.logit = net, logit
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nn.functional.pad(self.net(x), (0, 1), value=self.logit)
+
+
+@pytest.mark.parametrize("attack", ["fgsm", "pgd", "apgd", "ProjectedGradientDescentPyTorch", "DeepFool"])
+def test_a_class_that_a_mask_rules_out_is_attacked_as_the_least_likely(attack: str, tmp_path: Path) -> None:
+    net, x, y = trained()
+    masked, least = (
+        judged(tmp_path, Extra(net, logit), x[:128], y[:128], threat=IN_RANGE, attack=attack)
+        for logit in (-torch.inf, -1e4)
+    )
+    assert (masked.outcome, masked.value) == (least.outcome, least.value), masked.reason
+    assert states(masked) == states(least)
+
+
 @pytest.mark.parametrize("net", [ROUNDED, DETACHED], ids=["rounded", "detached"])
 def test_masked_gradients_are_caught(net: nn.Module, tmp_path: Path) -> None:
     verdict = caught(net, tmp_path, "gradients")
@@ -133,6 +155,8 @@ SOUND: dict[str, tuple[nn.Module, dict[str, Any]]] = {
     "no_clip": (Of(lambda x: two(x[:, 0] - 0.5)), {"threat": ThreatModel(eps=0.1)}),
     "trained": (trained()[0], {}),
 }
+NAMES = ("constant", "constant_without_inputs", "masked", "linear")
+SOUND |= {f"{name}, a class ruled out": (Extra(SOUND[name][0], -torch.inf), SOUND[name][1]) for name in NAMES}
 
 
 @pytest.mark.parametrize("attack", ["fgsm", "pgd", "apgd"])

@@ -1,5 +1,6 @@
 """Where outputs come from, and what they must look like."""
 
+import math
 from contextlib import nullcontext
 from typing import Any
 
@@ -8,7 +9,7 @@ import torch
 from torch import nn
 
 from safeguards.core.errors import ConfigurationError, NotApplicable
-from safeguards.core.predictions import Capture, Predictions, StepOutputs, Unsaid, as_logits, submodule
+from safeguards.core.predictions import Capture, Predictions, StepOutputs, Unsaid, answered, as_logits, submodule
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 3.0, -2.0]])
 
@@ -122,6 +123,25 @@ def test_log_probabilities() -> None:
 def test_what_output_says_is_checked(raw: torch.Tensor, output: Any) -> None:
     with pytest.raises(NotApplicable, match="does not hold"):
         as_logits(raw, 2, output)
+
+
+@pytest.mark.parametrize(
+    ("row", "answers"),
+    [
+        ([0.0, 1.0, 2.0], True),
+        ([0.0, -math.inf, 2.0], True),
+        ([-math.inf, -math.inf, 2.0], True),
+        ([-math.inf] * 3, False),
+        ([0.0, math.inf, 2.0], False),
+        ([0.0, math.nan, -math.inf], False),
+    ],
+)
+def test_classes_that_a_mask_rules_out_leave_an_answer(row: list[float], answers: bool) -> None:
+    assert answered(torch.tensor([[0.0, 0.0, 0.0], row])).tolist() == [True, answers]
+
+
+def test_a_single_logit_has_no_other_to_go_by() -> None:
+    assert answered(torch.tensor([1.0, -math.inf, math.inf, math.nan])).tolist() == [True, False, False, False]
 
 
 @pytest.mark.parametrize("output", [None, "logits", "probabilities", "log_probabilities"])

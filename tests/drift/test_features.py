@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from safeguards.core.errors import NotApplicable
-from safeguards.drift.features import IMAGE_STATISTICS, MOST_FEATURES, features, finite_rows, predictions
+from safeguards.drift.features import IMAGE_STATISTICS, MOST_FEATURES, features, predictions
 
 
 def test_features_by_name_and_by_number() -> None:
@@ -57,10 +57,9 @@ def test_scores_do_not_move_with_the_noise_of_a_batch() -> None:
     assert (predictions(logits) == predictions(logits + 1e-7)).all()
 
 
-def test_rows_that_are_finite() -> None:
-    inf, nan = float("inf"), float("nan")
-    assert finite_rows(torch.tensor([[nan, 1.0], [0.0, 1.0], [-inf, 1.0]])).tolist() == [False, True, False]
-    assert finite_rows(torch.tensor([nan, 1.0])).tolist() == [False, True]
+def test_a_class_that_a_mask_rules_out_leaves_a_score_over_the_others() -> None:
+    assert predictions(torch.tensor([[0.0, -math.inf, 0.0], [0.0, 1.0, -math.inf]]))[:, 0].tolist() == [0, 1]
+    assert predictions(torch.tensor([[0.0, -math.inf, 0.0]]))[0, 1] == 0.5
 
 
 def test_a_batch_that_holds_only_copies_has_no_rows() -> None:

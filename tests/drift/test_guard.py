@@ -193,7 +193,7 @@ def test_a_model_that_says_nan_fails(tmp_path: Path) -> None:
     guard = DriftReport(reference="train", fields=FIELDS, limits=LIMITS, report=False)
     verdict = fitted(tmp_path, guard, rows(0), rows(1), Net(4, bias=math.nan))
     assert verdict.outcome is Outcome.FAIL
-    assert f"the outputs of {N} of {N} rows are not finite" in verdict.reason
+    assert f"the outputs of {N} of {N} rows are NaN or infinite" in verdict.reason
 
 
 def test_few_rows_are_inconclusive_and_not_a_pass(tmp_path: Path) -> None:

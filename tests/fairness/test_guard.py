@@ -168,6 +168,23 @@ def test_a_diverged_model_fails(tmp_path):
     assert "57 of 57 rows are NaN or infinite" in found[0].reason
 
 
+def test_a_class_that_a_mask_rules_out_counts_as_the_least_likely(tmp_path):
+    """Each row's class after its own is masked: -inf in place of the lowest of logits, and the same numbers."""
+
+    class Still(Echo):
+        def training_step(self, batch, _):
+            return 0 * self.weight
+
+    found = []
+    for index, least in enumerate((-math.inf, -1e6)):
+        cohort = Cohort(200, classes=3)
+        cohort.logits[torch.arange(200), (torch.as_tensor(cohort.target) + 1) % 3] = least
+        told = fitted(tmp_path / str(index), cohort, [FairnessCheck(fields=fields(), limits=LIMITS)], module=Still())
+        found.append({name: (v.outcome, v.value, v.interval, v.n) for name, v in by_measure(told).items()})
+    assert found[0] == found[1]
+    assert found[0]["worst_group_accuracy"][3] == 200
+
+
 def test_labels_that_are_no_classes_are_an_error_of_the_safeguard_only(tmp_path):
     cohort = Cohort()
     cohort.target = cohort.target * 2

@@ -125,32 +125,6 @@ def test_only_rows_that_the_sampler_draws_are_training_rows(tmp_path: Path) -> N
     )
 
 
-@pytest.mark.parametrize("options", [{}, {"overfit_batches": 3}])
-def test_a_gap_between_rows_and_themselves_passes_nothing(tmp_path: Path, options: dict[str, Any]) -> None:
-    """A debugging run on one set: the gap is 0 whatever the model does, and says so instead of a PASS."""
-    data = rows(64)
-    (found,) = fit(
-        tmp_path, guard(), train=DataLoader(data, 16, shuffle=True), validation=DataLoader(data, 16), **options
-    )
-    seen = 48 if options else 64
-    assert (found.outcome, found.value) == (Outcome.INCONCLUSIVE, pytest.approx(0, abs=1e-9))
-    assert f"training draws {seen} of the {seen} validation rows too" in found.reason
-
-
-def test_only_batches_of_their_own_make_a_gap_under_overfit_batches(tmp_path: Path) -> None:
-    """Validation keeps its own set then: the gap is as good as ever, over the rows that the run is cut to."""
-    (found,) = fit(tmp_path, guard(), validation=DataLoader(rows(64, seed=1), 16), overfit_batches=3)
-    assert (found.outcome, found.details["train_rows"], found.details["validation_rows"]) == (Outcome.PASS, 48, 48)
-
-
-def test_one_row_on_both_sides_is_counted_through_subsets(tmp_path: Path) -> None:
-    data = rows(128)
-    train, validation = Subset(Subset(data, range(127, -1, -1)), range(64)), Subset(data, range(1, 65))
-    (found,) = fit(tmp_path, guard(), train=DataLoader(train, 16), validation=DataLoader(validation, 16))
-    assert found.outcome is Outcome.INCONCLUSIVE
-    assert "training draws 1 of the 64 validation rows too" in found.reason
-
-
 def test_an_overfitted_model_fails_and_the_same_on_its_own_rows_passes(tmp_path: Path) -> None:
     draw = torch.Generator().manual_seed(0)
     noise = TensorDataset(torch.randn(64, 4, generator=draw), torch.randint(0, 2, (64,), generator=draw))

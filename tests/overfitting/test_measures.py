@@ -32,6 +32,11 @@ def test_an_even_guess_costs_ln_c_and_certainty_nothing() -> None:
     assert certain.tolist() == pytest.approx([0, 100])
 
 
+def test_a_class_that_a_mask_rules_out_costs_nothing_unless_it_is_the_true_one() -> None:
+    logits = torch.tensor([[0.0, -torch.inf, 0.0]]).expand(2, 3)
+    assert classification_losses(logits, torch.tensor([0, 1])).tolist() == [pytest.approx(math.log(2)), math.inf]
+
+
 def test_one_logit_is_binary_cross_entropy() -> None:
     found = classification_losses(torch.tensor([0.0, 0.0, 100.0, 100.0]), torch.tensor([0, 1, 1, 0]))
     assert found.tolist() == pytest.approx([LN2, LN2, 0, 100])

@@ -65,6 +65,18 @@ def test_a_row_without_a_finite_output_is_wrong_and_not_class_zero() -> None:
     assert np.isnan(found.confidence).all()
 
 
+def test_a_class_that_a_mask_rules_out_leaves_the_answer() -> None:
+    class Masks(Line):
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.nn.functional.pad(super().forward(x), (0, 1), value=-torch.inf)
+
+    attack = Attack(threat=ThreatModel(eps=1.5), steps=5)
+    masked, plain = (answers(kind(), batches(), FIELDS, attack=attack) for kind in (Masks, Line))
+    assert masked.right.tolist() == plain.right.tolist()
+    assert masked.robust.tolist() == plain.robust.tolist()
+    assert masked.confidence == pytest.approx(plain.confidence)
+
+
 def test_one_logit_per_row() -> None:
     class Single(Line):
         def forward(self, x: Tensor) -> Tensor:

@@ -27,13 +27,17 @@ def margin(logits: Tensor, y: Tensor) -> Tensor:
 
 
 def ascent(logits: Tensor, y: Tensor) -> Tensor:
-    """Gradient of m with respect to the logits, in their shape: -1 at the own class, softmax over the others."""
+    """Gradient of m with respect to the logits, in their shape: -1 at the own class, softmax over the others.
+
+    Classes at -inf, which a mask rules out, have no share in it, and where that leaves the own class alone none has.
+    """
     if logits.ndim == 1:
         return (1 - 2 * y).to(logits.dtype)
     own = y.unsqueeze(1)
     others = _others(logits, own)
-    shares = others.sub_(others.amax(1, keepdim=True)).exp_()  # softmax itself takes three times as long on a CPU
-    return shares.div_(shares.sum(1, keepdim=True)).scatter_(1, own, -1.0).to(logits.dtype)
+    top = others.amax(1, keepdim=True).clamp_min(torch.finfo(others.dtype).min)
+    shares = others.sub_(top).exp_()  # softmax itself takes three times as long on a CPU
+    return shares.div_(shares.sum(1, keepdim=True).clamp_min_(1)).scatter_(1, own, -1.0).to(logits.dtype)
 
 
 def predicted(logits: Tensor) -> Tensor:

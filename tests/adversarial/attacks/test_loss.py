@@ -29,6 +29,12 @@ def test_ascent_of_one_logit_is_that_of_two() -> None:
     assert ascent(torch.tensor([5.0, 5.0]), y).tolist() == [1.0, -1.0]
 
 
+def test_a_class_that_a_mask_rules_out_has_no_share_in_the_ascent() -> None:
+    logits, y = torch.tensor([[0.0, 0.0, 0.0, -torch.inf], [2.0, *[-torch.inf] * 3]]), torch.tensor([0, 0])
+    assert ascent(logits, y).tolist() == [[-1.0, 0.5, 0.5, 0.0], [-1.0, 0.0, 0.0, 0.0]]
+    assert margin(logits, y).tolist() == [pytest.approx(0.6931472), -torch.inf]
+
+
 def test_a_sure_answer_keeps_its_slope_where_cross_entropy_has_none() -> None:
     net, x, y = nn.Linear(2, 2), torch.tensor([[1.0, 1.0]]), torch.tensor([1])
     net.weight.data, net.bias.data = torch.tensor([[0.0, 0.0], [500.0, 500.0]]), torch.zeros(2)
