@@ -189,7 +189,7 @@ class Run:
 
     def _note(self, kind: str, module: LightningModule, reached: list[Verdict]) -> None:
         if reached and self._started is not None:
-            self._judged.note(kind, module, reached[-1].moment)
+            self._judged.note(kind, module, reached[-1].moment, self.ranks)
 
     def _conclude(self, trainer: Trainer, watch: Watch, reached: list[Verdict]) -> None:
         self._keep(reached)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import torch
@@ -22,17 +24,25 @@ REMEDY = {"validation": ": judge these with trainer.validate()", "train_epoch": 
 
 
 @torch.no_grad()
-def weights_digest(module: nn.Module) -> bytes:
-    """Of the bits of at most ``ELEMENTS`` elements of every parameter, evenly spread. Local.
+def weights_digest(module: nn.Module, *, buffers: bool = True) -> bytes:
+    """Of the bits of at most ``ELEMENTS`` elements of every parameter and persistent buffer, evenly spread. Local.
 
     Of a parameter that is split its local part. What trains, averages or restores weights changes all: a few tell.
     """
     digest = hashlib.blake2b(digest_size=16)
-    for parameter in module.parameters():
-        part = local_part(parameter)
+    for tensor in chain(module.parameters(), _persistent(module) if buffers else ()):
+        part = local_part(tensor)
         if part is not None:
             digest.update(_bits(part))
     return digest.digest()
+
+
+def _persistent(module: nn.Module) -> Iterator[Tensor]:
+    """Buffers that a checkpoint keeps; what a model works out anew, such as a cache, is not part of it."""
+    for part in module.modules():
+        for name, buffer in part._buffers.items():
+            if buffer is not None and name not in part._non_persistent_buffers_set:
+                yield buffer
 
 
 def _bits(part: Tensor) -> bytes:
@@ -44,18 +54,22 @@ def _bits(part: Tensor) -> bytes:
 
 
 class Judged:
-    """The digests of the weights that were judged in one fit, by the kind of judgement, and when."""
+    """The digests of the weights that were judged in one fit, by the kind of judgement, and when.
+
+    A model answers by its buffers too, such as running statistics. Processes may have each its own; those that come out
+    of a fit, because a checkpoint keeps them, are of the first.
+    """
 
     def __init__(self) -> None:
         self._looks: dict[str, list[tuple[bytes, Moment]]] = {}
 
-    def note(self, kind: str, module: nn.Module, moment: Moment) -> None:
-        """These weights are judged now."""
-        self._looks.setdefault(kind, []).append((weights_digest(module), moment))
+    def note(self, kind: str, module: nn.Module, moment: Moment, ranks: Ranks) -> None:
+        """These weights are judged now. Local."""
+        self._looks.setdefault(kind, []).append((weights_digest(module, buffers=ranks.rank == 0), moment))
 
     def since(self, module: nn.Module, ranks: Ranks) -> dict[str, str]:
         """All ranks: for each kind whose last judgement was of other weights than these, what to tell."""
-        now = weights_digest(module)
+        now = weights_digest(module, buffers=ranks.rank == 0)
         found = {kind: _place(now, looks) for kind, looks in self._looks.items()}
         everywhere = ranks.gather(found)
         agreed = {kind: places.pop() for kind in found if len(places := {each[kind] for each in everywhere}) == 1}

@@ -105,6 +105,19 @@ def test_training_past_the_last_validation_is_said(tmp_path: Path, options: dict
     assert "not judged" in reason
 
 
+class Normed(Net):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net.insert(1, nn.BatchNorm1d(8))
+
+
+class Recalibrates(Callback):
+    """Estimates the running statistics anew, as after an average of weights or for other data."""
+
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        pl_module.net[1].reset_running_stats()
+
+
 class Still(Net):
     def configure_optimizers(self) -> Any:
         return torch.optim.SGD(self.parameters(), lr=0.0)
@@ -123,8 +136,8 @@ class Back(Callback):
 
 @pytest.mark.parametrize(
     ("callbacks", "module"),
-    [([], Net), ([], Still), ([EMAWeightAveraging(decay=0.5)], Net)],
-    ids=["plain", "still", "averaged in every validation"],
+    [([], Net), ([], Still), ([EMAWeightAveraging(decay=0.5)], Net), ([EMAWeightAveraging(decay=0.5)], Normed)],
+    ids=["plain", "still", "averaged in every validation", "averaged with its statistics"],
 )
 def test_nothing_is_said_where_the_final_weights_were_judged(tmp_path: Path, callbacks: Any, module: Any) -> None:
     job = fit(tmp_path, *callbacks, module=net(module), val_check_interval=3 if module is Still else 1.0)
@@ -139,10 +152,37 @@ def test_weights_of_an_earlier_look_are_named(tmp_path: Path) -> None:
 
 def test_weights_that_one_process_judged_and_another_did_not_were_not_judged() -> None:
     module, judged = net(), Judged()
-    judged.note("validation", module, Moment(stage="validate", epoch=0, step=4))
-    with_another: Any = SimpleNamespace(gather=lambda found: [found, {"validation": -1}])
+    judged.note("validation", module, Moment(stage="validate", epoch=0, step=4), Ranks())
+    with_another: Any = SimpleNamespace(rank=0, gather=lambda found: [found, {"validation": -1}])
     assert judged.since(module, Ranks()) == {}
     assert "were not judged in it" in judged.since(module, with_another)["validation"]
+
+
+@pytest.mark.parametrize(("rank", "told"), [(0, {"validation"}), (1, set())])
+def test_buffers_count_on_the_process_whose_buffers_a_checkpoint_keeps(rank: int, told: set[str]) -> None:
+    module, judged = nn.BatchNorm1d(2), Judged()
+    ranks: Any = SimpleNamespace(rank=rank, gather=lambda found: [found])
+    judged.note("validation", module, Moment(stage="validate", epoch=0, step=4), ranks)
+    module.running_mean += 1
+    assert judged.since(module, ranks).keys() == told
+
+
+def test_buffers_that_no_checkpoint_keeps_do_not_count() -> None:
+    module = nn.Linear(2, 2)
+    module.register_buffer("cache", torch.zeros(2), persistent=False)
+    module.register_buffer("none", None)
+    before = weights_digest(module)
+    module.cache += 1
+    assert weights_digest(module) == before
+    module.register_buffer("mean", torch.zeros(2))
+    assert weights_digest(module) != before
+
+
+def test_statistics_estimated_anew_after_the_last_judgement_were_not_judged(tmp_path: Path) -> None:
+    assert {v.outcome for v in verdicts(fit(tmp_path, module=net(Normed)))} == {Outcome.PASS}
+    outcome, reason = end(fit(tmp_path, Recalibrates(), module=net(Normed)))
+    assert outcome is Outcome.NOT_EVALUATED
+    assert "not judged" in reason
 
 
 def test_what_says_nothing_of_the_model_outlives_its_weights(tmp_path: Path) -> None:
