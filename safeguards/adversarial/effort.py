@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +39,9 @@ class Effort:
         rows, ranks, module = chosen.padded(), self.scene.ranks, self.scene.module
         module.requires_grad_(False)
         ranks.together(lambda: self._check(rows, module))
-        own = ranks.together(lambda: self._run(plan, module, rows))
+        forwards = plan.forwards_per_row * math.ceil(len(rows.x) / self.batch_size)
+        with self.scene.progress(f"{plan.attack} attack", forwards) as told:
+            own = ranks.together(lambda: self._run(plan, module, rows, told))
         return joined(ranks.gather(own.first(len(chosen.x))))
 
     def on_copy(self, plan: ArtPlan, chosen: Chosen) -> Record:
@@ -47,7 +51,8 @@ class Effort:
         ranks.together(lambda: self._check(rows, copied))
         starts = range(0, len(rows.x), self.batch_size)[ranks.rank :: ranks.world]
         batches = [rows.part(start, start + self.batch_size) for start in starts]
-        own = ranks.together(lambda: [self._run(plan, copied, batch) for batch in batches])
+        with self.scene.progress(f"{plan.attack} attack") as told:
+            own = ranks.together(lambda: [self._run(plan, copied, batch, told) for batch in batches])
         return joined([record for part in ranks.gather(own) for record in part])
 
     def _copy(self, chosen: Chosen) -> nn.Module:
@@ -58,17 +63,18 @@ class Effort:
         scene.ranks.together(lambda: check_equal(live, look(self._logits_of(copied, batch), batch.x)))
         return copied
 
-    def _run(self, plan: AnyPlan, module: nn.Module, rows: Chosen) -> Record:
+    def _run(self, plan: AnyPlan, module: nn.Module, rows: Chosen, told: Callable[[], None]) -> Record:
         half = rows.x.dtype in (torch.float16, torch.bfloat16)
         x, seeds = rows.x.float() if half else rows.x, mix(rows.ids, self.seed)
-        return plan.run(self._logits_of(module, rows), x, rows.y, seeds, batch_size=self.batch_size)
+        return plan.run(self._logits_of(module, rows, told), x, rows.y, seeds, batch_size=self.batch_size)
 
-    def _logits_of(self, module: Any, rows: Chosen) -> LogitsOf:
-        """Outputs as logits; that they look like ones is checked once, not in every step."""
+    def _logits_of(self, module: Any, rows: Chosen, told: Callable[[], None] = lambda: None) -> LogitsOf:
+        """Outputs as logits; that they look like ones is checked once, not in every step. Each forward is told."""
         how, dtype = self.scene.how, rows.x.dtype
 
         def logits_of(x: Tensor) -> Tensor:
             raw = forward(self.scene.trainer, module, x.to(dtype), how)
+            told()
             return as_logits(raw, len(x), how.output or "logits")
 
         return logits_of

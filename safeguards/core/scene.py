@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from safeguards.core.predictions import Predictions, as_logits, forward
+from safeguards.core.progress import progress
 from safeguards.core.verdict import Moment
 
 if TYPE_CHECKING:
@@ -66,3 +68,7 @@ class Scene:
     def rows_within_budget(self, wanted: int) -> int:
         """All ranks: ``wanted``, or as many rows as ``max_share_of_fit`` allows; the same number on all ranks."""
         return self.budget(wanted)
+
+    def progress(self, what: str, total: int | None = None) -> AbstractContextManager[Callable[[], None]]:
+        """Shows how far long work is, at a terminal; call what it gives once for each of ``total`` pieces. Local."""
+        return progress(self.trainer, what, total)

@@ -16,6 +16,7 @@ from safeguards.core.arguments import check_shares, check_whole
 from safeguards.core.errors import ConfigurationError, NotApplicable, RankError
 from safeguards.core.names import encode
 from safeguards.core.predictions import answered
+from safeguards.core.progress import progress
 from safeguards.core.rows import Sample
 from safeguards.core.safeguard import Safeguard, SafeguardOptions
 from safeguards.core.verdict import Measurement
@@ -193,7 +194,7 @@ class DriftReport(Safeguard):
         notes = [] if now.refused is None else [f"predictions are not compared: {now.refused}"]
         if self.report:
             rules["page"] = self._keep_for_page(reference, current, found, scene)
-            notes += [] if scene.trainer.state.fn == "fit" else self._draw()
+            notes += [] if scene.trainer.state.fn == "fit" else self._draw(scene.trainer)
         torn_files = [text for text in (torn, torn_now) if text]
         return measured(found, reference, current, notes=notes, torn=torn_files, rules=rules), families
 
@@ -252,14 +253,19 @@ class DriftReport(Safeguard):
         self._pages[path] = partial(draw, reference.sample, current.sample, found, path, title=title, most=most)
         return str(path.relative_to(scene.directory))
 
-    def _draw(self) -> list[str]:
+    def _draw(self, trainer: Trainer) -> list[str]:
         """Draw what was kept; what went wrong with the charts."""
         pages, self._pages = self._pages, {}
-        return [problem for page in pages.values() if (problem := page())]
+        problems = []
+        with progress(trainer, "drift page", len(pages), after=0) as told:
+            for page in pages.values():
+                problems.append(page())
+                told()
+        return [problem for problem in problems if problem]
 
     def finish(self, trainer: Trainer, module: LightningModule) -> None:
         """Draw the last judgement of each loader, on rank 0."""
-        for problem in self._draw():
+        for problem in self._draw(trainer):
             warnings.warn(f"drift report: {problem}", stacklevel=2)
 
 

@@ -44,12 +44,14 @@ def training_rows(
     chosen = sorted(int(places[i]) for i in choose(len(places), k, seed))
     mine = chosen[scene.ranks.rank :: scene.ranks.world]
     found: list[Tensor] = []
-    with generators_kept(loader.dataset):
-        for share in _shares(mine, chosen, scene.ranks.world, int(loader.batch_size or 1)):
+    shares = list(_shares(mine, chosen, scene.ranks.world, int(loader.batch_size or 1)))
+    with generators_kept(loader.dataset), scene.progress("training rows", len(shares)) as told:
+        for share in shares:
             batch = scene.ranks.together(lambda share=share: _batch(loader, share, seed, scene))  # type: ignore[misc]
             inputs = select(batch, fields.inputs, "inputs")
             logits = scene.ranks.together(lambda given=inputs: _logits(scene, given)) if ask else None  # type: ignore[misc]
             found.append(columns(inputs, logits, rows_of(inputs, "inputs")))
+            told()
     return _in_order(scene.ranks.gather(torch.cat(found)[: len(mine)]))
 
 

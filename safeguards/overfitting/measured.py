@@ -144,9 +144,11 @@ class MeasuredGap:
 
     def _losses_at(self, places: Sequence[int], loader: DataLoader[Any], scene: Scene) -> list[float]:
         size, losses = getattr(loader.batch_sampler, "batch_size", 1), list[float]()
-        for start in range(0, len(places), size):
-            read = partial(self._training_rows, places[start : start + size], loader, scene)
-            losses += self._losses(scene.ranks.together(read)).tolist()
+        with scene.progress("training rows", math.ceil(len(places) / size)) as told:
+            for start in range(0, len(places), size):
+                read = partial(self._training_rows, places[start : start + size], loader, scene)
+                losses += self._losses(scene.ranks.together(read)).tolist()
+                told()
         return losses
 
     def _training_rows(self, places: Sequence[int], loader: DataLoader[Any], scene: Scene) -> Rows:
