@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-__all__ = ["Result", "in_turns", "seconds"]
+__all__ = ["Result", "in_rounds", "in_turns", "median_interval", "quartiles", "seconds"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,9 +31,32 @@ def seconds(work: Callable[[], object]) -> float:
 
 def in_turns(contenders: Mapping[str, Callable[[], float]], *, times: int) -> dict[str, float]:
     """Median over ``times`` rounds of what each contender returns; a round asks each once, in alternating order."""
+    return {name: statistics.median(values) for name, values in in_rounds(contenders, times=times).items()}
+
+
+def in_rounds(contenders: Mapping[str, Callable[[], float]], *, times: int) -> dict[str, list[float]]:
+    """What each contender returns in each of ``times`` rounds, which ask each once, in alternating order."""
     found: dict[str, list[float]] = {name: [] for name in contenders}
     for turn in range(times):
         names = list(contenders) if turn % 2 == 0 else list(reversed(contenders))
         for name in names:
             found[name].append(contenders[name]())
-    return {name: statistics.median(values) for name, values in found.items()}
+    return found
+
+
+def quartiles(values: Sequence[float]) -> tuple[float, float, float]:
+    """Lower quartile, median, upper quartile; values between two are interpolated."""
+    lower, middle, upper = statistics.quantiles(values, n=4, method="inclusive")
+    return lower, middle, upper
+
+
+def median_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float, float]:
+    """Lowest and highest value that bound the true median, and how surely: at least ``confidence`` where n allows.
+
+    The sign test turned round: each value lies below the median with probability 1/2, whatever the spread is like. Six
+    values are the fewest that reach 95 %.
+    """
+    ordered, n = sorted(values), len(values)
+    surely = [1 - 2 * sum(math.comb(n, i) for i in range(k + 1)) / 2**n for k in range((n + 1) // 2)]
+    k = max((k for k, sure in enumerate(surely) if sure >= confidence), default=0)
+    return ordered[k], ordered[n - 1 - k], surely[k]
