@@ -7,10 +7,13 @@ from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+settings.register_profile("suite", deadline=None)  # on a busy machine an example waits for its turn, which is no fault
+settings.load_profile("suite")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

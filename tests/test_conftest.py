@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 TEST = """\
 import random
@@ -50,3 +51,7 @@ def test_a_skipped_browser_test_fails_under_no_skip(options: list[str], code: in
     assert done.returncode == code
     assert said in done.stdout
     assert ("test_page was skipped under --no-skip=browser" in done.stdout) is bool(options)
+
+
+def test_an_example_that_waits_for_the_processor_is_no_fault() -> None:
+    assert settings().deadline is None
