@@ -70,11 +70,10 @@ def test_nothing_is_written_and_the_work_is_done(
 
 @pytest.mark.parametrize(("after", "seen"), [(0.0, True), (60.0, False)])
 def test_it_is_a_line_of_a_rich_display_that_is_up(monkeypatch: pytest.MonkeyPatch, after: float, seen: bool) -> None:
-    from rich.console import Console
-    from rich.progress import Progress
-
+    console, progress_of = pytest.importorskip("rich.console"), pytest.importorskip("rich.progress")
     screen, given = Terminal(), job()
-    with Progress(console=Console(file=screen, force_terminal=True, width=80), auto_refresh=False) as lines:
+    shown = console.Console(file=screen, force_terminal=True, width=80)
+    with progress_of.Progress(console=shown, auto_refresh=False) as lines:
         given.progress_bar_callback.progress = lines
         monkeypatch.setattr(progress_module, "SECONDS_A_DRAWING", 0.0)
         assert work(monkeypatch, given, Terminal(), after) == ""
