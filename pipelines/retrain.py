@@ -146,7 +146,7 @@ def _trained(
     answers = job.step("compare", lambda at: this.compare(at, job.place("train"), reigning, found))
     job.step("seal", lambda at: this.seal(at, job.place("train"), reigning, answers, found))
     policy = {"policy": this.policy.digest}  # another policy rules anew
-    ruled = job.step("rule", lambda _: this.rule(job.place("seal"), why=why), given=policy)
+    ruled = job.step("rule", lambda _: this.rule(job.place("seal"), job.place("train"), why=why), given=policy)
     written = job.step("card", lambda at: this.card(at, job.place("seal"), reigning, ruled))
     card = str(job.place("card") / written["card"])
     return {**told, "ended": "promoted" if ruled["admitted"] else "kept", **ruled, "card": card}

@@ -208,9 +208,9 @@ class Round:
         record.write(folder / RECORD)
         return {"record": record.digest}
 
-    def rule(self, sealed: Path, why: str) -> Plain:
+    def rule(self, sealed: Path, trained: Path, why: str) -> Plain:
         """Let the gate decide; what it did already it does not do twice."""
-        ruling = promote(sealed, policy=self.policy, registry=self.registry, why=why)
+        ruling = promote(sealed, policy=self.policy, registry=self.registry, why=why, run=Kept.read(trained).run)
         if ruling.reasons and all(one.startswith(TRACKER) for one in ruling.reasons):
             raise SafeguardError(f"the gate waits: {'; '.join(ruling.reasons)}; then call this again")
         return {

@@ -17,6 +17,7 @@ def add_commands(commands: Any, *, tracking_uri: str) -> None:
     promote.add_argument("folder", type=Path, metavar="FOLDER", help="holds record.json and model/")
     promote.add_argument("--policy", type=Path, default=Path("conf/policy.yaml"), help="(default: conf/policy.yaml)")
     promote.add_argument("--why", default="", help="for the history")
+    promote.add_argument("--run", type=Path, dest="directory", metavar="DIR", help="of the run, to ask its spool too")
     rollback = _command(commands, "rollback", "Make an earlier champion the champion again.", _rollback)
     rollback.add_argument("--to", type=int, metavar="N", help="its version (default: the champion before)")
     rollback.add_argument("--why", default="", help="for the history")
@@ -44,7 +45,7 @@ def _promote(asked: argparse.Namespace) -> int:
     policy = Policy.read(asked.policy)
     model = Record.read(asked.folder / "record.json").model
     registry = ModelRegistry(model, asked.tracking_uri)
-    ruling = promote(asked.folder, policy=policy, registry=registry, why=asked.why)
+    ruling = promote(asked.folder, policy=policy, registry=registry, why=asked.why, run=asked.directory)
     for reason in (*ruling.reasons, *ruling.waived):
         print(_printable(reason))
     if not asked.quiet:

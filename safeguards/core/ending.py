@@ -23,6 +23,7 @@ __all__ = [
     "announce",
     "last_work",
     "left_behind",
+    "note",
     "outdated",
     "publish",
     "raise_what_is_fatal",
@@ -165,6 +166,11 @@ def _print(text: str) -> None:
 def announce(trainer: Trainer, run_id: str) -> None:
     """Tell every logger and callback that has ``begin_safeguards(run_id)`` under which id training begins."""
     _hand(trainer, "begin_safeguards", run_id)
+
+
+def note(trainer: Trainer, reached: Sequence[Verdict]) -> None:
+    """Hand the verdicts of this moment to every logger and callback that has ``note_verdicts(verdicts)``."""
+    _hand(trainer, "note_verdicts", reached)
 
 
 def publish(trainer: Trainer, summary: Summary) -> None:

@@ -194,6 +194,8 @@ class Run:
     def _conclude(self, trainer: Trainer, watch: Watch, reached: list[Verdict]) -> None:
         self._keep(reached)
         self._log(trainer, reached)
+        if self.ranks.rank == 0:
+            ending.note(trainer, reached)
         self._react(trainer, reached, watch.errors)
 
     def _keep(self, reached: list[Verdict]) -> None:

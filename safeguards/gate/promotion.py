@@ -23,6 +23,7 @@ from safeguards.gate.history import Entry, History, myself
 from safeguards.gate.judging import TRACKING, Ruling, judge
 from safeguards.gate.policy import Policy
 from safeguards.gate.record import Record
+from safeguards.tracking.standing import what_waits
 
 if TYPE_CHECKING:
     from safeguards.tracking import ModelRegistry
@@ -47,6 +48,7 @@ def promote(
     who: str | None = None,
     now: datetime | None = None,
     seconds: float = SECONDS,
+    run: Path | str | None = None,
 ) -> Ruling:
     """Promote a candidate to champion, or refuse it with every reason.
 
@@ -58,6 +60,7 @@ def promote(
         who: for the history; None is this user and host.
         now: the moment of ruling; the clock's otherwise.
         seconds: within which a fresh process must have loaded the model and predicted.
+        run: the run's directory, where it is on this machine: its spool knows of what never reached the store to tell.
 
     Raises:
         RegistryError: the registry fails, or was changed outside of the gate (``safeguards audit`` says how).
@@ -77,7 +80,7 @@ def promote(
         version = _registered(registry, candidate)
         settled = gate.settled(candidate.record, policy)
         if settled is None:
-            ruling = gate.rule(candidate.record, policy, moment)
+            ruling = gate.rule(candidate.record, policy, moment, run=Path(run) if run else None)
             registry.tag(version.number, {STATE: "evaluated", RULING: _text(ruling)})
             if _waits(ruling):
                 return replace(ruling, version=version.number)
@@ -175,14 +178,20 @@ class _Gate:
             return None
         return last
 
-    def rule(self, record: Record, policy: Policy, now: datetime) -> Ruling:
+    def rule(self, record: Record, policy: Policy, now: datetime, *, run: Path | None) -> Ruling:
         """The ruling on what stands in the registry now."""
         current = self._champion()
         attempts = self.history.attempts(other_than=record.digest, now=now, days=policy.window_days)
-        state = None if record.tracking_run is None else self.registry.tracking(record.tracking_run)
+        state = None if record.tracking_run is None else self._tracking(record, run)
         ruling = judge(record, policy, champion=current, now=now, attempts=attempts, tracking=state)
         extra = [*self._about_chain(record), *self._about_key(record, current)]
         return replace(ruling, admitted=ruling.admitted and not extra, reasons=(*extra, *ruling.reasons))
+
+    def _tracking(self, record: Record, run: Path | None) -> str | None:
+        """The word of the store, unless the spool of the run knows better: a store that is away was told nothing."""
+        if run is not None and run.name != record.run_id:
+            return f"{run.name} is the directory of another run"
+        return (what_waits(run) if run else None) or self.registry.tracking(str(record.tracking_run))
 
     def _champion(self) -> Record | None:
         if self.history.champion is None:

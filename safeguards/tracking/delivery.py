@@ -20,6 +20,7 @@ from safeguards.tracking.opening import (
     open_run,
     remove_twins,
 )
+from safeguards.tracking.rescue import FOLDER, keep_ledger
 from safeguards.tracking.sending import BATCH, Entity, deliver
 from safeguards.tracking.spool import Entry, Progress, Spool, entities_of, entry_of, read
 from safeguards.tracking.uploading import upload
@@ -196,8 +197,7 @@ class Delivery:
     def _send_artifacts(self) -> None:
         for entry in self._all(self.progress.artifacts):
             if entry.kind == "artifacts":
-                to = str(entry.data.get("to", ""))
-                target = to if self._run.owned else "/".join(filter(None, ("earlier", str(self.job["id"]), to)))
+                target = self._target(str(entry.data.get("to", "")))
                 arrived = upload(
                     self._client, self._run.run_id, self.folder, entry.data, target, own=self._spool is not None
                 )
@@ -208,10 +208,16 @@ class Delivery:
                     self.progress.keep(self.folder)
         self.progress.keep(self.folder)
 
+    def _target(self, to: str) -> str:
+        """The folder of the run: where another job followed, one of this job's own."""
+        return to if self._run.owned else "/".join(filter(None, ("earlier", str(self.job["id"]), to)))
+
     def _conclude(self) -> None:
         if self.progress.complete or not (self.progress.ended or self._gone):
             return
         (client, experiment), run = self.connect(), self._run
+        if not self.progress.ended:
+            keep_ledger(client, run.run_id, list(read(self.folder)), self._target(FOLDER), tell=run.owned)
         if run.owned:
             self._tell_the_end(client, run.run_id)
         if not run.shared:

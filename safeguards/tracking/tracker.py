@@ -22,7 +22,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from safeguards.core.compat import installed_namespaces, loaded_namespaces
 from safeguards.core.errors import ConfigurationError
 from safeguards.core.names import encode
-from safeguards.core.redact import known_secrets, redact
+from safeguards.core.redact import known_secrets, redact, redact_tree
 from safeguards.tracking.artifacts import stage
 from safeguards.tracking.delivery import Delivery
 from safeguards.tracking.entities import Parameter, Point, Tag, own_tags, parameters, points, run_tags
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from pytorch_lightning.loggers import MLFlowLogger
 
     from safeguards.core.ending import Summary
+    from safeguards.core.verdict import Verdict
 
 __all__ = ["MLflowTracker"]
 
@@ -245,6 +246,12 @@ class MLflowTracker(MLFlowLogger):
         self._spool.append("ledger", id=run_id, join=self._untouched)
         self._untouched = False
         self.put(own_tags({"safeguards.ended": "running"}))
+
+    @rank_zero_only
+    def note_verdicts(self, verdicts: Sequence[Verdict]) -> None:
+        """Keep them in the spool, without secrets: should the job be killed, ``sync`` makes its ledger of them."""
+        known = known_secrets(os.environ)
+        self._spool.append("verdicts", verdicts=[redact_tree(verdict.to_dict(), known) for verdict in verdicts])
 
     @rank_zero_only
     def publish_safeguards(self, summary: Summary) -> None:

@@ -1,11 +1,16 @@
 """Promotion in a registry of its own: first champion, challengers, history, rollback, and who comes second."""
 
+import json
+
 import numpy as np
 import pytest
 
 from safeguards import Outcome
 from safeguards.core.errors import EvidenceError, RegistryError
 from safeguards.gate import History, Signer, audit, champion, compare_rates, promote, rollback
+from safeguards.tracking.entities import Point
+from safeguards.tracking.spool import LINES, Progress, Spool
+from safeguards.tracking.standing import MARKER
 from tests.core.test_signing import keys
 from tests.gate.evidence import GOOD, REQUIRED, candidate, policy, verdict
 from tests.gate.memory import MemoryRegistry
@@ -182,6 +187,25 @@ class TestInProcess:
         assert (states(registry), registry.history()) == ({1: "evaluated"}, [])
         registry.store.runs["1" * 32] = "complete"
         assert promote(folder, policy=policy(), registry=registry).version == 1
+        assert registry.champion() == 1
+
+    def test_a_run_whose_spool_has_more_than_the_store_was_told_waits(self, tmp_path, registry):
+        """The store was told that it has all; then it went away, and the job went on with a test."""
+        folder, sealed = make(tmp_path / "a", registry, tracking_run="1" * 32)
+        registry.store.runs["1" * 32] = "complete"
+        run = tmp_path / "a" / "safeguards" / sealed.run_id
+        spool = Spool(tmp_path / "spool", {"id": "job"})
+        spool.put([Point("loss", 0.5, 2000, 0)])
+        (run / MARKER).write_text(json.dumps({"spool": str(spool.folder)}))
+        ruling = promote(folder, policy=policy(), registry=registry, run=run)
+        assert len(ruling.reasons) == 1
+        assert f"some of it waits to be sent: safeguards sync {spool.folder}" in ruling.reasons[0]
+        assert (states(registry), registry.history()) == ({1: "evaluated"}, [])
+        elsewhere = promote(folder, policy=policy(), registry=registry, run=tmp_path)
+        assert "is the directory of another run" in elsewhere.reasons[0]
+        end = (spool.folder / LINES).stat().st_size
+        Progress(values=end, artifacts=end, complete=True).keep(spool.folder)
+        assert promote(folder, policy=policy(), registry=registry, run=str(run)).admitted
         assert registry.champion() == 1
 
     def test_lucky_challengers_are_counted(self, tmp_path, registry):

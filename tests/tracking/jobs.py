@@ -108,3 +108,32 @@ def train_on_two(folder: str) -> dict[str, Any]:
     made = trainer(tracker, Path(folder), devices=int(os.environ["WORLD_SIZE"]), strategy="ddp")
     made.fit(Net())
     return {"run": tracker.run_id, "loaded_mlflow": "mlflow" in sys.modules}
+
+
+def fork_in_mid_job(folder: str) -> dict[str, Any]:
+    """A job whose sender is at work is forked: child and parent go on, one after the other, with the same tracker."""
+    os.chdir(folder)
+    tracker = MLflowTracker()
+    tracker.log_metrics({"x": 0.0}, step=0)
+    made = tracker.run_id
+    child = multiprocessing.get_context("fork").Process(target=_go_on, args=(tracker, 1))
+    child.start()
+    child.join(60)
+    _go_on(tracker, 2)
+    return {"code": child.exitcode, "runs": [made, tracker.run_id]}
+
+
+def _go_on(tracker: MLflowTracker, step: int) -> None:
+    tracker.log_metrics({"x": float(step)}, step=step)
+    tracker.finalize()
+
+
+def train_on_forks(folder: str) -> dict[str, Any]:
+    """Lightning forks two ranks of a process that has made its tracker, thread and all."""
+    os.chdir(folder)
+    for name in ("LOCAL_RANK", "RANK", "WORLD_SIZE", "NODE_RANK"):
+        os.environ.pop(name, None)
+    tracker = MLflowTracker()
+    made = trainer(tracker, Path(folder), devices=2, strategy="ddp_fork")
+    made.fit(Net())
+    return {"run": tracker.run_id}

@@ -5,13 +5,17 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import Timeout
 
 from safeguards.cli import main
+from safeguards.core.ledger import read as read_ledger
 from safeguards.core.process import this_process
+from safeguards.core.verdict import Moment, Outcome, Verdict
 from safeguards.tracking import MLflowTracker
 from safeguards.tracking.delivery import Delivery
 from safeguards.tracking.entities import Parameter, Point, Tag
@@ -115,6 +119,50 @@ def test_a_job_that_was_killed_is_said_to_be_killed(here: Path, capsys: pytest.C
     assert (run.info.status, run.info.end_time) == ("KILLED", 2000)
     assert run.data.tags["safeguards.ended"] == "killed"
     assert history(here) == [(0, 0.5)]
+
+
+def verdicts_of(*values_: float, step: int = 1) -> list[Verdict]:
+    made = {"safeguard": "fairness", "measure": "gap", "outcome": Outcome.FAIL, "reason": "large"}
+    return [Verdict(**made, value=value, n=9, moment=Moment(stage="validate", epoch=0, step=step)) for value in values_]
+
+
+def noted(*verdicts: Verdict) -> tuple[str, dict[str, Any]]:
+    return "verdicts", {"verdicts": [verdict.to_dict() for verdict in verdicts]}
+
+
+def kept_ledger(folder: Path, place: str = "safeguards") -> list[Verdict]:
+    [run] = runs(folder)
+    return read_ledger(Path(run.info.artifact_uri.removeprefix("file://"), place, "verdicts.jsonl"))[0]
+
+
+def test_the_ledger_of_a_job_that_was_killed_arrives_too(here: Path) -> None:
+    first, second = verdicts_of(0.5, float("nan"))
+    place = left_behind(
+        here, ledger("same"), loss(0), noted(first), loss(1), noted(second), ("verdicts", {"verdicts": [1]})
+    )
+    assert main(["sync", str(here)]) == 0
+    held = [one.to_dict() for one in (first, second)]
+    assert [one.to_dict() for one in kept_ledger(here)] == held
+    [run] = runs(here)
+    assert run.data.tags["safeguards.fairness.gap"] == "FAIL"
+    assert run.data.tags["safeguards.verdicts"] == "2 FAIL"
+    assert run.data.tags["safeguards.run_id"] == "same"
+    assert run.data.tags["safeguards.ended"] == "killed"
+    (place / "progress.json").unlink()
+    assert sync(place).left is None
+    assert [one.to_dict() for one in kept_ledger(here)] == held, "once more changes nothing"
+    [third] = verdicts_of(0.25, step=2)
+    client(here).set_tag(run.info.run_id, "safeguards.spool", "job-2")  # it had taken the run over while it lived
+    left_behind(here, ledger("same"), loss(2, at=6000), noted(third), name="job-2", began=6000)
+    assert main(["sync", str(here)]) == 0
+    assert [one.to_dict() for one in kept_ledger(here)] == [*held, third.to_dict()]
+
+
+def test_a_job_that_ended_has_handed_its_ledger_over(here: Path) -> None:
+    place = left_behind(here, ledger("same"), loss(0), noted(*verdicts_of(0.5)), END)
+    assert sync(place).left is None
+    [run] = runs(here)
+    assert not list(Path(run.info.artifact_uri.removeprefix("file://")).rglob("*.jsonl"))
 
 
 @pytest.mark.parametrize("owner", [this_process(), {**GONE, "host": "elsewhere.invalid"}])
@@ -244,6 +292,29 @@ def test_two_at_the_same_time_send_everything_once(here: Path) -> None:
     assert [process.returncode for process in both] == [0, 0], said
     assert history(here) == [(step, 0.5) for step in range(40)]
     assert all(Progress.of(place).complete for place in spools_below(here))
+
+
+def test_two_senders_of_one_spool_do_not_cross_each_other(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would take the other's points, sent a moment ago, for those of an earlier training."""
+    from safeguards.tracking import delivery as room
+
+    place, arrived = left_behind(here, loss(0), END), threading.Event()
+    monkeypatch.setattr(room, "SENDING_SECONDS", 0.2)
+    first = Delivery(place, job(here), job(here)["uri"])
+    second = Delivery(place, job(here), job(here)["uri"])
+    monkeypatch.setattr(first, "_catch_up", lambda: (arrived.set(), done.wait(30)))
+    done = threading.Event()
+    thread = threading.Thread(target=first.send)
+    thread.start()
+    try:
+        assert arrived.wait(30)
+        with pytest.raises(Timeout):
+            second.send()
+    finally:
+        done.set()
+        thread.join()
+    second.send()
+    assert history(here) == [(0, 0.5)]
 
 
 def test_a_failure_in_the_middle_goes_on_where_it_happened(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
