@@ -11,6 +11,7 @@ from typing import Any
 
 from safeguards._cli import doctor, gate, init, review, sync, verdicts
 from safeguards.core.errors import SafeguardError
+from safeguards.core.redact import known_secrets, redact
 from safeguards.tracking.store import DEFAULT_URI
 
 __all__ = ["main"]
@@ -36,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def one_line(error: Exception) -> str:
-    """An error's text on a single line that a terminal can show."""
-    words = " ".join(str(error).split())
+    """An error's text on a single line that a terminal can show, without secrets: it may quote an argument."""
+    words = redact(" ".join(str(error).split()), known_secrets(os.environ))
     return "".join(letter if letter.isprintable() else "?" for letter in words)
 
 

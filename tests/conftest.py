@@ -5,6 +5,7 @@ import random
 import sys
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -49,3 +50,13 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
     MlflowClient(f"sqlite:///{path}")
     return path
+
+
+@pytest.fixture(scope="session")
+def mlflow_server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Generator[Any, None, None]:
+    """A real ``mlflow server`` on loopback, which a test starts with ``up()``."""
+    from tests.helpers.mlflow_server import Server
+
+    server = Server(tmp_path_factory.mktemp("server"), empty_database)
+    yield server
+    server.kill()

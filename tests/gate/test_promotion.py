@@ -1,6 +1,7 @@
 """Promotion in a registry of its own: first champion, challengers, history, rollback, and who comes second."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -280,6 +281,25 @@ class TestInProcess:
             (folder / name).write_bytes(content)
         assert registry.versions() == []
         assert promote(folder, policy=ASKED, registry=registry).admitted
+
+    def test_a_record_that_tells_of_other_weights_is_refused(self, tmp_path, registry):
+        """Well sealed, and each file is as its description says: only record and weights do not belong together."""
+        folder, sealed = make(tmp_path / "a", registry)
+        replace(sealed, weights="b" * 64).write(folder / "record.json")
+        (reason,) = promote(folder, policy=ASKED, registry=registry).reasons
+        assert reason == "evidence: the weights are not those of the record"
+        assert registry.versions() == []
+
+    def test_an_edited_history_stops_everything(self, tmp_path, registry):
+        for number in range(2):
+            folder, _ = make(tmp_path / str(number), registry, seed=number)
+            promote(folder, policy=ASKED, registry=registry)
+        folder, _ = make(tmp_path / "next", registry, seed=5)
+        registry.store.entries[1] = registry.store.entries[1].replace("promoted", "refused", 1)
+        for ask in (lambda: promote(folder, policy=ASKED, registry=registry), lambda: rollback(registry, to=1)):
+            with pytest.raises(RegistryError, match="the history of 'risk' was changed: entry 2 does not follow"):
+                ask()
+        assert registry.champion() == 2
 
     def test_a_model_that_does_not_predict_what_is_stored_is_refused(self, tmp_path, registry, monkeypatch):
         folder, _ = make(tmp_path / "a", registry)

@@ -1,0 +1,82 @@
+"""A real ``mlflow server`` on loopback that tests may kill, stop and start again: six seconds of a core each time."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+__all__ = ["Server"]
+
+START_SECONDS = 120.0
+QUIET = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
+
+
+class Server:
+    """Over the copy of an empty database in ``folder``; not started yet. Its processes are a group of their own."""
+
+    def __init__(self, folder: Path, empty_database: Path) -> None:
+        self.folder, self.port = folder, _free_port()
+        self.uri = f"http://127.0.0.1:{self.port}"
+        self.database, self.artifacts = folder / "mlflow.db", folder / "artifacts"
+        shutil.copyfile(empty_database, self.database)
+        self.artifacts.mkdir()
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def up(self) -> None:
+        """Running, and answering; on the same port each time."""
+        if self._process is not None:
+            return
+        command = ["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), "--workers", "1"]
+        places = [
+            f"--backend-store-uri=sqlite:///{self.database}",
+            f"--artifacts-destination={self.artifacts.as_uri()}",
+        ]
+        with (self.folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, *command, *places],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=self.folder,
+                env={**os.environ, **QUIET},
+                start_new_session=True,
+            )
+        for _ in range(int(START_SECONDS / 0.1)):
+            with contextlib.suppress(OSError), urllib.request.urlopen(f"{self.uri}/health", timeout=5):
+                return
+            assert self._process.poll() is None, (self.folder / "log").read_text()[-2000:]
+            time.sleep(0.1)
+        raise AssertionError("no answer")
+
+    def kill(self) -> None:
+        """SIGKILL, to all of its processes; again is harmless."""
+        process, self._process = self._process, None
+        if process is not None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+    def stop(self) -> None:
+        """SIGSTOP: it accepts connections and never answers."""
+        self._signal(signal.SIGSTOP)
+
+    def go_on(self) -> None:
+        """SIGCONT."""
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: int) -> None:
+        assert self._process is not None
+        os.killpg(self._process.pid, number)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
