@@ -1,4 +1,4 @@
-"""Whether the tracking store has everything of a run: what a gate asks before it promotes."""
+"""Whether the tracking store has everything of a run, by what its spool on this machine knows: the gate asks it too."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ SYNC = "safeguards sync"
 
 
 def what_waits(directory: Path) -> str | None:
-    """Why the tracking store may lack something of the run whose ledger lies in ``directory``; None when it has all.
+    """What the tracking store lacks of the run whose ledger lies in ``directory``, as far as its spool tells.
 
-    ``directory`` is ``<default_root_dir>/safeguards/<run id>``. It asks the spool on this machine and no server; the
-    tag ``safeguards.tracking`` of the MLflow run says the same to those who have no access to the spool.
+    ``directory`` is ``<default_root_dir>/safeguards/<run id>``. None where the store has all, and where there is no
+    spool to ask: it is on another machine, or was deleted once it was complete. Then the tag ``safeguards.tracking`` of
+    the MLflow run has the only word.
     """
     try:
         spool = Path(json.loads((directory / MARKER).read_bytes())["spool"])
     except (OSError, ValueError, KeyError, TypeError):
-        return "the run was not tracked to its end"
+        return None
     if not spool.is_dir():
-        return f"the spool {spool} is gone, so that nobody can tell"
+        return None
     known = Progress.of(spool)
     if known.lost:
         return f"{known.lost} artifacts were lost before they could be sent"
