@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 import pytorch_lightning as pl
-import requests
 from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
+from mlflow.utils.rest_utils import requests
 
 from safeguards.core.ledger import read as read_ledger
 from safeguards.tracking import MLflowTracker, tracker
