@@ -41,7 +41,7 @@ class AuditBook:
         """Write that the model was held against these data, alarming where there are ``reasons``, and whether that
         opens a retraining. The same data and model again are the audit that was written first.
 
-        One live audit at a time, please: `only_one` holds the others back. Raises `LedgerError`.
+        `only_one` keeps two live audits of a model apart. Raises `LedgerError`.
         """
         past = self.past()
         known = next((audit for audit in past if (audit.data, audit.model) == (data, model)), None)
