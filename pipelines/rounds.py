@@ -239,6 +239,8 @@ class Round:
                 stated=self.stated,
                 links=self.links,
             )
+            if ruled["version"] is not None:
+                self.registry.attach(record.digest, folder / CARD)
         except (SafeguardError, LookupError) as error:
             raise SafeguardError(
                 f"the gate has ruled, and the card is not written: {error}; call this again"

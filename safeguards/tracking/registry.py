@@ -78,6 +78,11 @@ class ModelRegistry(RegisteredModel):
         return int(made.version)
 
     @asking
+    def attach(self, place: str, file: Path) -> None:
+        """Store a file beside those of a digest, for whoever looks into MLflow; sent again it replaces the first."""
+        self._client.log_artifact(self._make_home(), str(file), path_of(place))
+
+    @asking
     def append(self, number: int, entry: str) -> bool:
         """Write the entry of this number, from 1: True for one writer of all hosts, False where it exists already.
 

@@ -20,7 +20,8 @@ from safeguards import (
     ThreatModel,
     verdicts,
 )
-from safeguards.card import evidence_of, lint_card, model_card
+from safeguards.card import Evidence, evidence_of, lint_card, model_card
+from safeguards.card.content import content_of
 from tests.card.records import record
 from tests.helpers.markup import Parsed
 
@@ -55,7 +56,7 @@ def loader(seed: int, shift: float = 0.0) -> DataLoader[Any]:
 
 
 @pytest.fixture(scope="module")
-def seen(tmp_path_factory: pytest.TempPathFactory) -> Parsed:
+def judged(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
     """Two epochs under the four safeguards, on validation rows that moved."""
     torch.manual_seed(0)
     guards = [
@@ -87,9 +88,13 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> Parsed:
         default_root_dir=tmp_path_factory.mktemp("real"),
     )
     trainer.fit(Net(), loader(0), loader(1, shift=0.7))
-    evidence = evidence_of(record(verdicts=tuple(verdicts(trainer))))
-    page = model_card(evidence)
-    assert lint_card(page, evidence) == []
+    return evidence_of(record(verdicts=tuple(verdicts(trainer))))
+
+
+@pytest.fixture(scope="module")
+def seen(judged: Evidence) -> Parsed:
+    page = model_card(judged)
+    assert lint_card(page, judged) == []
     return Parsed(page)
 
 
@@ -113,3 +118,12 @@ def test_groups_eps_and_columns_are_named(seen: Parsed) -> None:
     assert " 0.1 " in attacked
     columns = seen.text.partition("Columns against the reference")[2].partition("Over training")[0]
     assert all(f" {name} drifted " in columns for name in "abc")
+
+
+def test_the_intervals_of_groups_are_those_that_the_safeguard_judged_by(judged: Evidence) -> None:
+    """The worst of them is bounded by the lowest of both ends."""
+    (found,) = content_of(judged.record, None).groups
+    (rate,) = [one for one in found.rates if one.name == "accuracy"]
+    lows, highs = zip(*((judged.value(bar.low), judged.value(bar.high)) for _, bar in rate.bars), strict=True)
+    assert found.judged.verdict.measure == "worst_group_accuracy"
+    assert found.judged.verdict.interval == pytest.approx((min(lows), min(highs)), abs=1e-9)

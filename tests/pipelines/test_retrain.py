@@ -128,6 +128,9 @@ def test_a_challenger_that_gains_too_little_is_compared_row_by_row_and_kept_out(
     pages = [path.read_text() for path in place.glob("shelf/scans/jobs/*/*-card/card.html")]
     assert len(pages) == 2
     assert any("paired/accuracy" in page and "refused" in page for page in pages)
+    for digest in records:
+        ModelRegistry("scans").fetch(digest, ["card.html"], place / "in MLflow" / digest)
+    assert {path.read_text() for path in place.glob("in MLflow/*/card.html")} == {*pages}
 
 
 def test_two_at_once(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -75,6 +75,18 @@ def test_an_entry_is_written_once(here):
         registry.append(3, "x" * (LONGEST_ENTRY + 1))
 
 
+def test_a_file_is_attached_to_those_of_a_digest_and_replaced(here):
+    registry, file = ModelRegistry("risk"), here / "card.html"
+    for text in ("first", "second"):
+        file.write_text(text)
+        registry.attach(PLACE, file)
+        registry.fetch(PLACE, ["card.html"], here / text)
+        assert (here / text / "card.html").read_text() == text
+    with pytest.raises(RegistryError, match="no digest"):
+        registry.attach("../elsewhere", file)
+    assert registry.versions() == []
+
+
 def test_a_model_that_somebody_made_gets_a_history_too(here, monkeypatch):
     from mlflow.tracking import MlflowClient
 
