@@ -22,13 +22,17 @@ SECONDS_A_DRAWING = 0.1
 def progress(
     trainer: Trainer, what: str, total: int | None, *, after: float | None = None
 ) -> Iterator[Callable[[], None]]:
-    """A bar; what it gives is called once for each of ``total`` pieces, None where nobody knows.
+    """A bar; what it gives is called once for each of ``total`` pieces, None where nobody knows; of none it shows none.
 
     It is shown after ``after`` seconds, by default one, on the first process, at a terminal, where the trainer shows
     its own: among the lines of Lightning's Rich bar, else on standard error. No work fails for its bar: what cannot be
     written is left out.
     """
-    bar = _bar(trainer, what, total, QUIET_SECONDS if after is None else after) if _wanted(trainer) else None
+    bar = (
+        _bar(trainer, what, total, QUIET_SECONDS if after is None else after)
+        if total != 0 and _wanted(trainer)
+        else None
+    )
 
     def told() -> None:
         with suppress(Exception):

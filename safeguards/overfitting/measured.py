@@ -178,11 +178,11 @@ class MeasuredGap:
 
 def _trained_on(seen: Seen, dataset: Any, drawn: Sequence[int], scene: Scene) -> str | None:
     """All ranks: what to say where training draws rows of validation too; their losses hide the gap that there is."""
-
-    def count() -> int:
-        return count_shared(dataset, drawn, scene.loader.dataset, torch.cat(seen.places)) if seen.places else 0
-
-    shared, rows = scene.ranks.sum(torch.tensor([scene.ranks.together(count), seen.rows])).tolist()
+    places = torch.cat([torch.empty(0, dtype=torch.int64), *seen.places])
+    if len(places) < seen.rows:  # a loader in an order of its own: any row of its set, which the first process counts
+        places = torch.arange((scene.loader.size or 0) if scene.ranks.rank == 0 else 0)
+    shared_here = scene.ranks.together(lambda: count_shared(dataset, drawn, scene.loader.dataset, places))
+    shared, rows = scene.ranks.sum(torch.tensor([shared_here, len(places)])).tolist()
     if not shared:
         return None
     said = f"training draws {shared} of the {rows} validation rows too"

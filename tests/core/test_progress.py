@@ -91,6 +91,14 @@ def test_a_terminal_that_goes_while_the_work_is_done_ends_nothing(monkeypatch: p
     assert "pgd attack" in work(monkeypatch, job(), Terminal())
 
 
+def test_no_work_shows_no_bar(monkeypatch: pytest.MonkeyPatch) -> None:
+    screen = Terminal()
+    monkeypatch.setattr(sys, "stderr", screen)
+    with progress(job(), "drift page", 0, after=0):
+        pass
+    assert screen.getvalue() == ""
+
+
 def test_an_error_of_the_work_is_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stderr", Torn())
     with pytest.raises(ZeroDivisionError), progress(job(), "work", 1, after=0):

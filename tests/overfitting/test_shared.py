@@ -25,6 +25,14 @@ def test_a_gap_between_rows_and_themselves_passes_nothing(tmp_path: Path, option
     assert f"training draws {seen} of the {seen} validation rows too" in found.reason
 
 
+def test_rows_in_an_order_of_their_own_are_those_of_their_set(tmp_path: Path) -> None:
+    """One shuffled loader on both sides."""
+    both = DataLoader(rows(64), 16, shuffle=True)
+    (found,) = fit(tmp_path, guard(), train=both, validation=both)
+    assert found.outcome is Outcome.INCONCLUSIVE
+    assert "training draws 64 of the 64 validation rows too" in found.reason
+
+
 def test_only_batches_of_their_own_make_a_gap_under_overfit_batches(tmp_path: Path) -> None:
     """Validation keeps its own set then: the gap is as good as ever, over the rows that the run is cut to."""
     (found,) = fit(tmp_path, guard(), validation=DataLoader(rows(64, seed=1), 16), overfit_batches=3)
