@@ -10,7 +10,7 @@ TORCH := 2.13.0
 export DO_NOT_TRACK := true
 export MLFLOW_DISABLE_TELEMETRY := true
 
-.PHONY: demo loop test check bench mutants lock
+.PHONY: demo loop test check bench wheel mutants lock
 
 demo: $(VENV)/.ready
 	$(RUN) -m pipelines.demo --data $(DATA)
@@ -31,6 +31,10 @@ check: $(VENV)/.ready
 
 bench: $(VENV)/.ready
 	$(RUN) -m benchmarks.run
+
+# Two minutes of processor time: pip fetches or unpacks everything again, into an empty environment of 2 GB.
+wheel: $(VENV)/.ready
+	SAFEGUARDS_INSTALL=1 $(RUN) -m pytest --no-skip=index -m index tests/test_wheel.py
 
 mutants: $(VENV)/.ready
 	$(RUN) -m tests.mutants

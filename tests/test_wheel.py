@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("safeguards", *TEMPLATE, "pyproject.toml", "setup.py", "README.md", "LICENSE")
 
 
-def run(command: list[str], where: Path, **environment: str) -> str:
+def run(command: list[str], where: Path, *, seconds: float = 150, **environment: str) -> str:
     """Standard output of a command that must succeed; it sees nothing of the checkout."""
     bare = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
@@ -30,7 +30,7 @@ def run(command: list[str], where: Path, **environment: str) -> str:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=seconds,
     )
     assert done.returncode == 0, done.stderr[-4000:]
     return done.stdout
@@ -126,12 +126,31 @@ def test_init_outside_the_checkout_gives_what_the_checkout_has(command: Path, tm
 
 
 def test_the_readmes_first_block_runs_from_the_wheel(command: Path, tmp_path: Path) -> None:
+    see_the_first_block_run(command, tmp_path)
+
+
+def see_the_first_block_run(command: Path, where: Path, *, seconds: float = 150) -> None:
     block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert block is not None
-    (tmp_path / "train.py").write_text(block[1])
-    printed = run([str(command.with_name("python")), "train.py"], tmp_path)
+    (where / "train.py").write_text(block[1])
+    printed = run([str(command.with_name("python")), "train.py"], where, seconds=seconds)
     assert "demographic_parity_difference" in printed
-    assert "verdicts.jsonl" in run([str(command), "verdicts", "--help"], tmp_path)
+    assert "verdicts.jsonl" in run([str(command), "verdicts", "--help"], where)
+
+
+@pytest.mark.index
+@pytest.mark.timeout(1500)
+def test_pip_installs_it_from_an_index_and_the_readmes_first_block_runs(wheel: Path, tmp_path: Path) -> None:
+    """An empty environment, nothing of this one: what the index serves, in the versions of the lock."""
+    if os.environ.get("SAFEGUARDS_INSTALL") != "1":
+        pytest.skip("it fetches all packages from the index, minutes: make wheel")
+    place = tmp_path / "environment"
+    run([sys.executable, "-m", "venv", str(place)], tmp_path)
+    python, lock = str(place / "bin" / "python"), str(ROOT / "requirements.lock")
+    run([python, "-m", "pip", "install", "--quiet", "--constraint", lock, str(wheel)], tmp_path, seconds=1200)
+    assert run([python, "-m", "pip", "check"], tmp_path) == "No broken requirements found.\n"
+    assert not any(path.is_symlink() for path in place.glob("lib/python*/site-packages/*"))
+    see_the_first_block_run(place / "bin" / "safeguards", tmp_path, seconds=300)
 
 
 PLUGINS = """
