@@ -70,11 +70,12 @@ def _is_finite(cite: Citer, pointer: str) -> bool:
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
-def families(names: Sequence[str]) -> list[list[str]]:
-    """Losses in one drawing, what is no loss in another: they share no axis."""
+def families(curves: Mapping[str, Sequence[object]]) -> list[list[str]]:
+    """Losses in one drawing, what is no loss in another: they share no axis. One point is no curve."""
+    names = [name for name, points in curves.items() if points]
     losses = [name for name in names if "loss" in name][:MOST_CURVES]
     others = [name for name in names if "loss" not in name][:MOST_CURVES]
-    return [family for family in (losses, others) if family]
+    return [family for family in (losses, others) if any(len(curves[name]) > 1 for name in family)]
 
 
 def lines(cite: Citer, names: Sequence[str], moments: Sequence[Moments]) -> Markup:
@@ -97,7 +98,7 @@ def lines(cite: Citer, names: Sequence[str], moments: Sequence[Moments]) -> Mark
         said = Markup("{} {}").format(cite(("name", top), "name", plot=True), cite(last, plot=True))
         parts += [
             Markup('<g class="line-{}">{}{}</g>').format(number, path(places), _end(places, number)),
-            text(max(places[-1][0], right - 20) + 12, label + 4, said, kind="value"),
+            text(right + 12, label + 4, said, kind="value"),
         ]
     return svg(TALL, "Logged metrics over training", parts, says="The upright lines are failed verdicts.")
 

@@ -11,6 +11,7 @@ import pytest
 
 from safeguards.card import NoEvidence, Risk, Stated, evidence_of, lint_card, model_card, write_card
 from safeguards.card.citing import Citer
+from safeguards.card.timelines import families
 from safeguards.core.errors import EvidenceError
 from safeguards.core.verdict import Outcome
 from safeguards.gate import History, Ruling
@@ -274,3 +275,11 @@ def test_a_ledger_that_lost_a_secret_on_its_way_is_the_same(tracked: Any, tmp_pa
     page = write_card(tmp_path / "card.html", replace(sealed(run, ledger), verdicts=told), reader=reader).read_text()
     assert "token=[redacted]" in page
     assert "canary" not in page
+
+
+def test_losses_and_other_metrics_share_no_axis_and_one_point_is_no_curve() -> None:
+    many, one, none = [{}, {}], [{}], []
+    found = families({"val_loss": one, "train_loss": many, "val_accuracy": one, "lr": none})
+    assert found == [["val_loss", "train_loss"]]
+    assert families({"val_loss": many, "val_accuracy": many}) == [["val_loss"], ["val_accuracy"]]
+    assert families({}) == []
