@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -86,9 +87,10 @@ class Desk:
     def __init__(self, settings: Settings, ticks: Ticks) -> None:
         self.settings, self.ticks = settings, ticks
         self.commands = Commands(Path(settings.directory))
+        self.moments = Moments(max(1, len(settings.jobs)))
         self.scheduler = BackgroundScheduler(
             jobstores={"default": PlainStore(ticks)},
-            executors={"default": Claiming(ticks, max_workers=max(1, len(settings.jobs)))},
+            executors={"default": self.moments},
             timezone=settings.timezone,
         )
         self.scheduler.add_listener(self._missed, EVENT_JOB_MISSED)
@@ -97,10 +99,8 @@ class Desk:
         """A job, due when it was before the last scheduler ended; at once where that was killed in the middle of it."""
         job = self.settings.jobs[name]
         self.ticks.know(name, f"{job.cron} {self.settings.timezone}")
+        self._take_up(name)
         due = self.ticks.due(name)
-        if self.ticks.interrupted(name) and not self.commands.is_running(name):
-            _say(f"{name} was interrupted and is taken up again")
-            due = datetime.now(UTC).timestamp()
         when = {} if due is None else {"next_run_time": datetime.fromtimestamp(due, UTC)}
         self.scheduler.add_job(
             self.run,
@@ -113,19 +113,35 @@ class Desk:
             **when,
         )
 
+    def _take_up(self, name: str) -> None:
+        """What was begun and has not ended, with nobody at it, is due now."""
+        with suppress(AlreadyRunning), self.commands.alone(name):
+            if self.ticks.interrupted(name):
+                self.ticks.put_off(name, datetime.now(UTC).timestamp())
+                self.ticks.end(name)
+                _say(f"{name} was interrupted and is taken up again")
+
     def run(self, name: str) -> None:
-        """One run of a job, in a thread of the scheduler's."""
+        """One run of a job, in a thread of the scheduler's: of several schedulers the one that claims the moment."""
+        moment = self.moments.of[name]
+        try:
+            with self.commands.alone(name) as lock:
+                if self.ticks.claim(name, moment):
+                    self._run(name, lock)
+        except AlreadyRunning as busy:
+            _say(f"{busy}: this time is skipped")
+        except SafeguardError as error:
+            _say(str(error))
+
+    def _run(self, name: str, lock: int) -> None:
+        """Whether it runs is written while its lock is held, so that whoever holds the lock knows."""
         job = self.settings.jobs[name]
         _say(f"{name} begins")
         try:
-            code = self.commands.run(name, job.command)
-        except AlreadyRunning as busy:
-            _say(f"{busy}: this time is skipped")
-            return
-        except SafeguardError as error:
-            _say(str(error))
+            code = self.commands.run_alone(name, job.command, lock)
+        except SafeguardError:
             self.ticks.end(name)
-            return
+            raise
         if code is None:
             _say(f"{name} was ended; the next scheduler takes it up again")
             return
@@ -137,7 +153,6 @@ class Desk:
 
     def _missed(self, event: object) -> None:
         name = str(event.job_id)  # type: ignore[attr-defined]
-        self.ticks.end(name)
         _say(f"{name} is more than {self.settings.jobs[name].late_seconds} seconds late and waits for its next time")
 
     def close(self) -> None:
@@ -167,16 +182,16 @@ class PlainStore(MemoryJobStore):  # type: ignore[misc]
         self._ticks.put_off(job.id, None if job.next_run_time is None else job.next_run_time.timestamp())
 
 
-class Claiming(ThreadPoolExecutor):  # type: ignore[misc]
-    """Of several schedulers on one store one runs what is due."""
+class Moments(ThreadPoolExecutor):  # type: ignore[misc]
+    """Knows for which moment a job was last begun, which APScheduler does not tell the job."""
 
-    def __init__(self, ticks: Ticks, *, max_workers: int) -> None:
+    def __init__(self, max_workers: int) -> None:
         super().__init__(max_workers)
-        self._ticks = ticks
+        self.of: dict[str, float] = {}
 
     def submit_job(self, job: Job, run_times: list[datetime]) -> None:
-        if self._ticks.claim(job.id, run_times[-1].timestamp()):
-            super().submit_job(job, run_times)
+        self.of[job.id] = run_times[-1].timestamp()
+        super().submit_job(job, run_times)
 
 
 def _trigger(name: str, cron: str, settings: Settings) -> CronTrigger:

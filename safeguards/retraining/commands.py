@@ -36,11 +36,24 @@ class Commands:
         self._closed, self._lock = False, threading.Lock()
 
     def run(self, name: str, words: Sequence[str]) -> int | None:
+        """As `run_alone`, alone."""
+        with self.alone(name) as lock:
+            return self.run_alone(name, words, lock)
+
+    @contextmanager
+    def alone(self, name: str) -> Iterator[int]:
+        """Nothing of this name runs, and nothing begins. Raises `AlreadyRunning` while a command of this name runs,
+        whoever began it, also one whose scheduler is gone. What is given is for `run_alone`.
+        """
+        with _held(self.folder / f"{encode(name)}.lock", name) as lock:
+            yield lock
+
+    def run_alone(self, name: str, words: Sequence[str], lock: int) -> int | None:
         """The exit code, once it has ended; None where `end_all` ended it, or had been called before.
 
-        Raises `AlreadyRunning` while a command of this name runs, whoever began it, also one whose scheduler is gone.
+        Raises `SafeguardError` for a command that cannot be run.
         """
-        with _held(self.folder / f"{encode(name)}.lock", name) as lock, self._log(name).open("ab") as log:
+        with self._log(name).open("ab") as log:
             process = self._begin(name, words, lock, log)
             if process is None:
                 return None
@@ -69,7 +82,7 @@ class Commands:
     def is_running(self, name: str) -> bool:
         """Whether a command of this name runs, whoever began it."""
         try:
-            with _held(self.folder / f"{encode(name)}.lock", name):
+            with self.alone(name):
                 return False
         except AlreadyRunning:
             return True

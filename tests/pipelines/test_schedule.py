@@ -100,8 +100,22 @@ def test_of_two_schedulers_on_a_store_one_runs_it(said: queue.Queue[str]) -> Non
     due("audit", YEARLY, 5)
     given = settings(audit=Scheduled(command=COUNTS, cron=YEARLY))
     with Served(given), Served(given):
+        heard: list[str] = []
+        while not (sum("1 jobs" in text for text in heard) == 2 and "audit ended with 0" in heard):
+            heard.append(said.get(timeout=20))
+    assert Path("ran").read_text() == "ran\n"
+
+
+def test_a_moment_that_was_run_is_not_run_again(said: queue.Queue[str]) -> None:
+    """As a scheduler finds it that looked before another wrote down when the job is due next."""
+    ticks = due("audit", YEARLY, 5)
+    moment = ticks.due("audit")
+    given = settings(audit=Scheduled(command=COUNTS, cron=YEARLY))
+    with Served(given):
         told(said, "audit ended with 0")
-        told(said, "1 jobs")
+    ticks.put_off("audit", moment)
+    with Served(given):
+        until(lambda: (ticks.due("audit") or 0.0) > time.time())
     assert Path("ran").read_text() == "ran\n"
 
 
@@ -113,6 +127,7 @@ def test_a_run_that_still_goes_on_is_not_run_beside(said: queue.Queue[str]) -> N
     given.stop_seconds = 20.0
     with Served(given):
         until(Path("ran").exists)
+        until(lambda: (ticks.due("audit") or 0.0) > time.time())  # the first has written when it is due next
         ticks.put_off("audit", time.time())
         with Served(given):
             told(said, "audit is still running: this time is skipped")
@@ -177,20 +192,28 @@ def test_stopped_or_killed_what_it_ran_is_taken_up_again() -> None:
     Path("schedule.yaml").write_text(yaml.safe_dump(told))
     due("audit", YEARLY, 5)
     commands = Commands(Path("schedule"))
+    schedulers: list[subprocess.Popen[str]] = []
     try:
-        taken_up(commands)
+        taken_up(commands, schedulers)
     finally:
-        Path("go").touch()  # whatever happened above, no command waits for ever
+        Path("go").touch()  # whatever happened above, nothing waits for ever
+        for scheduler in schedulers:
+            scheduler.kill()
+            scheduler.wait()
 
 
-def taken_up(commands: Commands) -> None:
-    first = started()
+def taken_up(commands: Commands, schedulers: list[subprocess.Popen[str]]) -> None:
+    def started_too() -> subprocess.Popen[str]:
+        schedulers.append(started())
+        return schedulers[-1]
+
+    first = started_too()
     hear(first, lambda line: "audit begins" in line)
     until(Path("ran").exists)
     first.terminate()
     hear(first, lambda line: "the next scheduler takes it up again" in line)
     assert (first.wait(), commands.is_running("audit")) == (0, False)
-    second = started()
+    second = started_too()
     hear(second, lambda line: "audit was interrupted and is taken up again" in line)
     until(lambda: Path("ran").read_text() == "ran\nran\n")
     second.kill()
@@ -198,7 +221,7 @@ def taken_up(commands: Commands) -> None:
     assert commands.is_running("audit")  # it goes on by itself, and holds its lock
     Path("go").touch()
     until(lambda: not commands.is_running("audit"))
-    third = started()
+    third = started_too()
     hear(third, lambda line: "audit ended with 0" in line)
     third.send_signal(signal.SIGINT)
     assert third.wait() == 0
