@@ -126,6 +126,8 @@ def fork_in_mid_job(folder: str) -> dict[str, Any]:
 def _go_on(tracker: MLflowTracker, step: int) -> None:
     tracker.log_metrics({"x": float(step)}, step=step)
     tracker.finalize()
+    sent = tracker.experiment.get_metric_history(str(tracker.run_id), "x")
+    assert step in [point.step for point in sent], "what waits is sent by whoever logged it"
 
 
 def train_on_forks(folder: str) -> dict[str, Any]:
