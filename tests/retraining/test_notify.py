@@ -5,6 +5,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import ClassVar
 
 import pytest
@@ -132,3 +133,13 @@ def test_what_makes_no_sense_is_refused(wrong: dict) -> None:
 
 def test_without_an_address_nobody_is_told() -> None:
     assert Notice().send(MESSAGE, key="k") == []
+
+
+def test_a_configured_address_is_in_no_message(tmp_path: Path) -> None:
+    """It may hold a token of its own, and a command may print what it reads."""
+    address = "http://127.0.0.1:1/hooks/k3-token"
+    words = [sys.executable, "-c", f"open({str(tmp_path / 'told')!r}, 'w').write(input())"]
+    notice = Notice(command=words, webhook=address, seconds=20.0)
+    (failure,) = notice.send({"why": f"posted to {address}"}, key="1")
+    assert "posted to" in (tmp_path / "told").read_text()
+    assert "k3-token" not in (tmp_path / "told").read_text() + failure
