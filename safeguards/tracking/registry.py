@@ -8,7 +8,8 @@ its home, of which the n-th parameter is the n-th entry of the history: of all w
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -55,13 +56,13 @@ class ModelRegistry(RegisteredModel):
     @asking
     def point(self, number: int) -> None:
         """Move the alias ``champion``; repeating it is harmless."""
-        self._client.set_registered_model_alias(self.name, ALIAS, str(number))
+        _set(lambda: self._client.set_registered_model_alias(self.name, ALIAS, str(number)))
 
     @asking
     def tag(self, number: int, tags: Mapping[str, str]) -> None:
         """Set tags of a version."""
         for key, value in tags.items():
-            self._client.set_model_version_tag(self.name, str(number), key, text(value))
+            _set(partial(self._client.set_model_version_tag, self.name, str(number), key, text(value)))
 
     @asking
     def register(self, folder: Path, place: str, *, tags: Mapping[str, str]) -> int:
@@ -145,6 +146,16 @@ class ModelRegistry(RegisteredModel):
         if found is None:
             raise RegistryError(f"the experiment {EXPERIMENT!r} was deleted: restore it, it holds the histories")
         return str(found.experiment_id)
+
+
+def _set(work: Callable[[], object]) -> None:
+    """Two that set the same for the first time both insert it, and the database takes one: the other sets it again."""
+    try:
+        work()
+    except Exception as error:
+        if "IntegrityError" not in str(error):
+            raise
+        work()
 
 
 @asking

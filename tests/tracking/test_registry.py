@@ -3,6 +3,8 @@
 import multiprocessing
 
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.tracking import MlflowClient
 
 from safeguards import ConfigurationError
 from safeguards.core.errors import RegistryError
@@ -73,6 +75,28 @@ def test_an_entry_is_written_once(here):
     assert [len(entry) for entry in registry.history()] == [5, LONGEST_ENTRY]
     with pytest.raises(RegistryError, match="6000 fit"):
         registry.append(3, "x" * (LONGEST_ENTRY + 1))
+
+
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_tag_that_another_sets_at_the_same_moment_is_set_again(here, folder, monkeypatch, times):
+    """As a server answers it: seen with two promotions at once, of which both told how the first had ended."""
+    registry = ModelRegistry("risk")
+    number = registry.register(folder, PLACE, tags={})
+    answer, left = MlflowClient.set_model_version_tag, [times]
+
+    def taken(*args):
+        if left[0]:
+            left[0] -= 1
+            raise MlflowException("(sqlite3.IntegrityError) UNIQUE constraint failed: model_version_tags")
+        answer(*args)
+
+    monkeypatch.setattr(MlflowClient, "set_model_version_tag", taken)
+    if times == 1:
+        registry.tag(number, {"a": "1"})
+        assert registry.versions()[0].tags["a"] == "1"
+    else:
+        with pytest.raises(RegistryError, match="IntegrityError"):
+            registry.tag(number, {"a": "1"})
 
 
 def test_a_file_is_attached_to_those_of_a_digest_and_replaced(here):
