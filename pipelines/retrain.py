@@ -23,6 +23,7 @@ from pipelines.codes import Parser, conclude
 from pipelines.rounds import Round
 from pipelines.train import read
 from pipelines.warm import SearchFor
+from safeguards import SafeguardError
 from safeguards.card import Stated
 from safeguards.gate import Candidate, Policy
 from safeguards.retraining import Attack, Audit, DataRefused, Job, Look, Notice, Shelf, only_one
@@ -108,7 +109,6 @@ def retrain(settings: Settings, told: Mapping[str, Any]) -> Mapping[str, Any]:
         except DataRefused as refused:
             settings.notice.send({"model": settings.model, "ended": "data refused", "why": str(refused)}, key="refused")
             raise
-        job.step("tell", lambda _: {"failures": settings.notice.send(ended, key=job.key)})
     print(_conclusion(ended))
     return ended
 
@@ -120,12 +120,13 @@ def _steps(this: Round, job: Job, settings: Settings, opened: Audit | None) -> M
         "look", lambda at: this.look(at, reigning, forced=settings.force, when=settings.when, opened=opened)
     )
     told = {"model": settings.model, "delivery": settings.delivery, "decision": seen["reason"], "job": str(job.folder)}
-    if not seen["retrain"]:
-        return {**told, "ended": "nothing to do", "reasons": []}
-    ended = _trained(this, job, reigning, told, search=settings.search, why=seen["reason"])
-    if opened is not None:
-        job.step("answer", lambda _: this.answer(opened))
-    return ended
+    ended: Mapping[str, Any] = {**told, "ended": "nothing to do", "reasons": []}
+    if seen["retrain"]:
+        ended = _trained(this, job, reigning, told, search=settings.search, why=seen["reason"])
+        if opened is not None:
+            job.step("answer", lambda _: this.answer(opened))
+    job.step("tell", lambda _: {"failures": settings.notice.send(ended, key=job.key)})
+    return _with_card(this, job, reigning, ended) if "no_card" in ended else ended
 
 
 def _trained(
@@ -147,9 +148,32 @@ def _trained(
     job.step("seal", lambda at: this.seal(at, job.place("train"), reigning, answers, found))
     policy = {"policy": this.policy.digest}  # another policy rules anew
     ruled = job.step("rule", lambda _: this.rule(job.place("seal"), job.place("train"), why=why), given=policy)
-    written = job.step("card", lambda at: this.card(at, job.place("seal"), reigning, ruled))
-    card = str(job.place("card") / written["card"])
-    return {**told, "ended": "promoted" if ruled["admitted"] else "kept", **ruled, "card": card}
+    card = job.step("card", lambda at: _card(this, at, job.place("seal"), reigning, ruled))
+    found = {"card": str(job.place("card") / card["card"])} if "card" in card else card
+    return {**told, "ended": "promoted" if ruled["admitted"] else "kept", **ruled, **found}
+
+
+def _card(
+    this: Round, folder: Path, sealed: Path, reigning: Candidate | None, ruled: Mapping[str, Any]
+) -> Mapping[str, Any]:
+    """The card, or why there is none: who waits for an answer or for news does not wait for it."""
+    try:
+        return this.card(folder, sealed, reigning, ruled)
+    except Exception as error:  # whatever is wrong with the card, the ruling stands
+        return {"no_card": _why(error)}
+
+
+def _with_card(this: Round, job: Job, reigning: Candidate | None, ended: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Once more the card that could not be written, now that all is answered and told."""
+    try:
+        card = job.step("card-again", lambda at: this.card(at, job.place("seal"), reigning, ended))
+    except Exception as error:  # the step is not done, and the next call tries it
+        return {**ended, "no_card": _why(error)}
+    return {**ended, "card": str(job.place("card-again") / card["card"])}
+
+
+def _why(error: Exception) -> str:
+    return str(error) if isinstance(error, SafeguardError) else f"{type(error).__name__}: {error}"
 
 
 def parse(arguments: Sequence[str] | None) -> tuple[Settings, Mapping[str, Any]]:
@@ -163,6 +187,8 @@ def _say(step: str) -> None:
 
 def _conclusion(ended: Mapping[str, Any]) -> str:
     told = [f"{ended['model']}: {ended['ended']}; {ended['decision']}", *(f"  {why}" for why in ended["reasons"])]
+    if "no_card" in ended and "card" not in ended:
+        told.append(f"  the card is not written: {ended['no_card']}; call this again to write it")
     return "\n".join([*told, f"  {ended.get('card', ended['job'])}"])
 
 

@@ -223,26 +223,21 @@ class Round:
     def card(self, folder: Path, sealed: Path, reigning: Candidate | None, ruled: Plain) -> Plain:
         """Write the model card of the challenger, promoted or not, with the ruling on it."""
         record = Record.read(sealed / RECORD)
-        try:
-            write_card(
-                folder / CARD,
-                record,
-                champion=None if reigning is None else reigning.record,
-                ruling=Ruling(
-                    admitted=ruled["admitted"],
-                    reasons=tuple(ruled["reasons"]),
-                    waived=tuple(ruled["waived"]),
-                    version=ruled["version"],
-                ),
-                history=History.of(self.registry.history()),
-                reader=None if record.tracking_run is None else RunReader(self.tracking_uri),
-                stated=self.stated,
-                links=self.links,
-            )
-            if ruled["version"] is not None:
-                self.registry.attach(record.digest, folder / CARD)
-        except (SafeguardError, LookupError) as error:
-            raise SafeguardError(
-                f"the gate has ruled, and the card is not written: {error}; call this again"
-            ) from error
+        write_card(
+            folder / CARD,
+            record,
+            champion=None if reigning is None else reigning.record,
+            ruling=Ruling(
+                admitted=ruled["admitted"],
+                reasons=tuple(ruled["reasons"]),
+                waived=tuple(ruled["waived"]),
+                version=ruled["version"],
+            ),
+            history=History.of(self.registry.history()),
+            reader=None if record.tracking_run is None else RunReader(self.tracking_uri),
+            stated=self.stated,
+            links=self.links,
+        )
+        if ruled["version"] is not None:
+            self.registry.attach(record.digest, folder / CARD)
         return {"card": CARD}

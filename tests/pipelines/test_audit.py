@@ -96,15 +96,59 @@ def test_the_second_alarm_of_three_opens_and_a_retraining_answers_it_once(
 def retrained(place: Path, delivery: Path, monkeypatch: pytest.MonkeyPatch) -> int:
     """A retraining that only a live audit opens; the training itself is ended by its safeguards at once."""
     monkeypatch.setattr(Round, "train", lambda *_: {"state": "pruned", "reason": "not trained here", "values": {}})
-    arguments = [
+    monkeypatch.setattr(sys, "argv", ["retrain", *retraining(place, delivery)])
+    return retrain.command()
+
+
+def retraining(place: Path, delivery: Path, *more: str) -> list[str]:
+    return [
         f"--config={CONF / 'retrain.yaml'}",
         f"--policy={place / 'policy.yaml'}",
         f"--delivery={delivery}",
         f"--directory={place / 'shelf'}",
         "--when=audit",
+        *more,
     ]
-    monkeypatch.setattr(sys, "argv", ["retrain", *arguments])
-    return retrain.command()
+
+
+def test_a_card_that_cannot_be_written_keeps_no_answer_and_no_news_waiting(
+    place: Path, run, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Killed at every step after the ruling; told and answered once; written by the next call that can."""
+    weeks = [scans(place / f"cardless {week}", seed=50 + week, negative=True) for week in range(3)]
+    assert [run(week)[0] for week in weeks[:2]] == [0, 7]
+    ruled = {"admitted": True, "reasons": [], "waived": [], "version": 2}
+    complete = {"state": "complete", "reason": "", "values": {}}
+    for name, answer in {"train": complete, "compare": {}, "seal": {}, "rule": ruled}.items():
+        monkeypatch.setattr(Round, name, lambda *_, answer=answer, **__: answer)
+    monkeypatch.setattr(Round, "card", no_run)
+    note = f'--notice.command=[{sys.executable}, -c, \'open("told", "a").write(input() + "\\n")\']'
+    arguments = retraining(place, weeks[1], note)
+    for step in ("card", "answer"):
+        assert killed_before(step, lambda: retrain.main(arguments)) == -signal.SIGKILL, step
+    assert not (place / "told").exists()
+    for _ in range(2):
+        assert retrain.main(arguments) == 0
+        assert "the card is not written: LookupError: there is no run 'x'; call this again" in capsys.readouterr().out
+    (told,) = [json.loads(line) for line in (place / "told").read_text().splitlines()]
+    assert (told["ended"], told["no_card"]) == ("promoted", "LookupError: there is no run 'x'")
+    assert retrain.main(retraining(place, weeks[2])) == 4  # answered
+
+    monkeypatch.setattr(Round, "card", written)
+    assert killed_before("card-again", lambda: retrain.main(arguments)) == -signal.SIGKILL
+    assert [retrain.main(arguments) for _ in range(2)] == [0, 0]
+    told_again = capsys.readouterr().out
+    assert ("card is not written" in told_again, told_again.count("card-again/card.html")) == (False, 2)
+    assert len((place / "told").read_text().splitlines()) == 1
+
+
+def no_run(*_: object) -> dict[str, str]:
+    raise LookupError("there is no run 'x'")
+
+
+def written(_: Round, folder: Path, *__: object) -> dict[str, str]:
+    (folder / "card.html").write_text("a card")
+    return {"card": "card.html"}
 
 
 def test_an_alarm_about_an_earlier_champion_says_nothing_of_this_one(
