@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -41,6 +40,8 @@ def write_cards(
 ) -> list[VersionCard]:
     """Write the cards of the newest versions and of the champion into ``<folder>/<model>-<version>.html``.
 
+    Where the evidence refuses a card, an earlier one of the version is removed; where a store fails, it stays.
+
     Raises:
         ConfigurationError: when ``newest`` is below 0.
         RegistryError: when the store fails, or the history was changed.
@@ -52,14 +53,14 @@ def write_cards(
     made = []
     for version, digest in _asked(registry, history, newest):
         path = Path(folder) / f"{registry.name}-{version}.html"
-        with suppress(OSError):
-            path.unlink()
         try:
             record, parts = told_of(registry, history, digest)
             parts["stated"], parts["reader"], parts["links"] = stated, reader, links
             write_card(path, record, **parts)
             made.append(VersionCard(version=version, path=path))
         except (SafeguardError, LookupError) as error:
+            if not isinstance(error, (RegistryError, ConfigurationError)):  # refused: what the card told holds no more
+                path.unlink(missing_ok=True)
             made.append(VersionCard(version=version, path=None, problem=str(error.args[0])))
     return made
 

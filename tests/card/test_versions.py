@@ -75,6 +75,21 @@ def test_a_record_that_was_changed_has_no_card_any_more(reviewed: Any, tmp_path:
     assert sorted(path.name for path in (tmp_path / "cards").iterdir()) == ["risk-1.html", "risk-3.html"]
 
 
+def test_a_store_that_fails_leaves_the_cards_that_there_are(
+    reviewed: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a store does not give for a moment says nothing against the card that was made of it."""
+    earlier = [(card.path, text(card)) for card in write_cards(reviewed, tmp_path / "cards")]
+
+    def down(*_: Any) -> None:
+        raise RegistryError("the store does not answer")
+
+    monkeypatch.setattr(reviewed, "fetch", down)
+    cards = write_cards(reviewed, tmp_path / "cards")
+    assert [(card.path, card.problem) for card in cards] == [(None, "the store does not answer")] * 3
+    assert [(path, Parsed(path.read_text()).text) for path, _ in earlier if path] == earlier
+
+
 def test_a_history_that_was_changed_gives_no_cards(reviewed: Any, tmp_path: Path) -> None:
     entries = reviewed.store.entries
     entries[2] = entries[2].replace("refused", "promoted")
