@@ -57,7 +57,9 @@ class VerifiedCheckpoints(_Lightning):
 
     def load_checkpoint(self, checkpoint_path: Any, weights_only: bool | None = None) -> dict[str, Any]:
         """All ranks: as Lightning's, once the checkpoint is found whole, or that of the newest whole one beside it."""
-        if self.load_full_weights and self.zero_stage_3:  # a single file, which Lightning loads without unpickling
+        if self.load_full_weights and self.zero_stage_3:  # a single file; of one over http Lightning would run it all
+            if weights_only is None and not self.resume_unverified:
+                weights_only = True
             return super().load_checkpoint(checkpoint_path, weights_only)
         ranks = self._ranks()
         asked = Path(ranks.broadcast(os.fspath(checkpoint_path)))

@@ -158,6 +158,26 @@ def test_what_the_caller_held_against_its_digest_is_loaded(tmp_path: Path) -> No
     assert Strategy().load_checked(tmp_path / "own") == {"global_step": 4}
 
 
+@pytest.mark.parametrize("asked", ["http://example.org/a.ckpt", "a.ckpt"])
+def test_a_single_file_of_whole_weights_is_not_unpickled_wherever_it_is(asked: str) -> None:
+    """Of a remote one Lightning would run what it holds, unless it is told not to."""
+    said: list[bool | None] = []
+
+    class Single:
+        load_full_weights = zero_stage_3 = True
+
+        def load_checkpoint(self, checkpoint_path: str, weights_only: bool | None = None) -> None:
+            said.append(weights_only)
+
+    class Whole(VerifiedCheckpoints, Single):  # type: ignore[misc]
+        pass
+
+    Whole().load_checkpoint(asked)
+    Whole().load_checkpoint(asked, False)
+    Whole(resume_unverified=True).load_checkpoint(asked)
+    assert said == [True, False, None]
+
+
 def test_a_name_that_was_misspelt_is_no_checkpoint(tmp_path: Path) -> None:
     save(tmp_path / "4.ckpt", 4)
     with pytest.raises(EvidenceError, match=r"5\.ckpt is not loaded: there is no such folder"):
