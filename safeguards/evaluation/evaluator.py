@@ -31,12 +31,13 @@ class SafeguardsEvaluator:
     ) -> Any:
         """Judge, and return MLflow's result: ``safeguard/<topic>/<measure>``, and ``.../admits``, 1 or 0, to threshold.
 
-        Raises `ConfigurationError` for a configuration that makes no sense.
+        Raises `ConfigurationError` for a configuration that makes no sense, and for a run that holds verdicts already.
         """
         from safeguards.evaluation.predictions import judge_predictions
 
         if dataset.labels_data is None:
             raise ConfigurationError("mlflow.models.evaluate(targets=None): verdicts need the true class of each row")
+        evaluated.expect_free(run_id)
         predictions = dataset.predictions_data if model is None else model.predict(dataset.features_data)
         with tempfile.TemporaryDirectory() as place:
             summary = judge_predictions(

@@ -7,16 +7,29 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safeguards.core.errors import ConfigurationError
 from safeguards.core.redact import known_secrets
 from safeguards.tracking.artifacts import stage
+from safeguards.tracking.opening import LEDGER
 from safeguards.tracking.outcomes import tags_of
 
 if TYPE_CHECKING:
     from safeguards.core.ending import Summary
 
-__all__ = ["keep"]
+__all__ = ["expect_free", "keep"]
 
 FOLDER = "safeguards"
+
+
+def expect_free(run_id: str) -> None:
+    """Raise `ConfigurationError` where a run holds verdicts already, which those of an evaluation would replace."""
+    from mlflow.tracking import MlflowClient
+
+    if ledger := MlflowClient().get_run(run_id).data.tags.get(LEDGER):
+        raise ConfigurationError(
+            f"the MLflow run {run_id} already holds the verdicts of {ledger}, which an evaluation does not replace: "
+            "evaluate in a run of its own, as in with mlflow.start_run(nested=True)"
+        )
 
 
 def keep(run_id: str, summary: Summary) -> Any:

@@ -77,6 +77,29 @@ def test_static_predictions_get_verdicts_as_metrics_tags_and_artifacts(here: Pat
         )
 
 
+def test_the_evidence_of_a_run_is_not_written_over(here: Path, registered: None) -> None:
+    """Neither that of a training run nor that of an earlier evaluation; one in a run of its own below it is kept."""
+    config = {"safeguards": {"groups": ["sex"], "limits": LIMITS}}
+    asked: dict[str, Any] = {"targets": "y", "model_type": "classifier", "evaluators": ["safeguards"]}
+    run_id, first = evaluated(here, data=rows(), predictions="said", evaluator_config=config)
+    before = client(here).get_run(run_id)
+    files = artifacts(before)
+    with mlflow.start_run(run_id=run_id):
+        with pytest.raises(ConfigurationError, match=r"already holds the verdicts .*nested=True") as caught:
+            mlflow.models.evaluate(data=rows().assign(said=1), predictions="said", evaluator_config=config, **asked)
+        with mlflow.start_run(nested=True):
+            second = mlflow.models.evaluate(
+                data=rows().assign(said=1), predictions="said", evaluator_config=config, **asked
+            )
+    assert "\n" not in str(caught.value)
+    after = client(here).get_run(run_id)
+    judged_by = {name: text for name, text in after.data.tags.items() if name.startswith("safeguards.")}
+    assert judged_by == {name: text for name, text in before.data.tags.items() if name.startswith("safeguards.")}
+    assert (after.data.metrics, artifacts(after)) == (first.metrics, files)
+    assert second.metrics[PARITY] == 0.0
+    assert second.run_id != run_id
+
+
 def test_a_function_of_pandas_is_judged_beside_mlflows_own_evaluator(here: Path, registered: None) -> None:
     _, result = evaluated(
         here,
@@ -193,7 +216,10 @@ def test_drift_from_a_table_is_judged_too(tmp_path: Path) -> None:
         ({"limits": {"drift/drifted_share": {"at_most": 0.1}}}, "need drift="),
     ],
 )
-def test_a_configuration_that_makes_no_sense_is_said_in_one_line(config: dict[str, Any], text: str) -> None:
+def test_a_configuration_that_makes_no_sense_is_said_in_one_line(
+    config: dict[str, Any], text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("safeguards.tracking.evaluated.expect_free", lambda run_id: None)  # there is no run
     table = rows()
     dataset = SimpleNamespace(
         features_data=table[["x", "sex", "said"]], labels_data=table["y"], predictions_data=table["said"]
