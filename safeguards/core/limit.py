@@ -67,12 +67,13 @@ def decide(found: Measurement, limit: Limit, *, on: DecideOn = "interval") -> De
 
     With an interval: wholly inside is PASS (WARN when the value is in the band), wholly outside is FAIL, across is
     INCONCLUSIVE. Without one, or with ``on="point"``, the value alone decides and the reason says so. A number that
-    the model failed to produce is a FAIL; one that the safeguard failed to produce is an ERROR; NaN never passes.
+    the model failed to produce is a FAIL; one that the safeguard failed to produce is an ERROR; NaN never passes. Of a
+    value that is known to be too near to 0 only a FAIL stands.
     """
-    outcome, words = _ladder(found, limit, on)
+    outcome, words = _standing(found, limit, *_ladder(found, limit, on))
     margin = limit.margin(found.value) if math.isfinite(found.value) else None
     reason = ". ".join(part for part in (words, found.note) if part)
-    crosses = outcome is Outcome.INCONCLUSIVE and not found.insufficient
+    crosses = outcome is Outcome.INCONCLUSIVE and not (found.insufficient or found.shrunk)
     rows = _rows_to_decide(found, limit) if crosses else None
     return Decision(outcome=outcome, margin=margin, reason=reason, rows_to_decide=rows)
 
@@ -98,6 +99,15 @@ def _ladder(found: Measurement, limit: Limit, on: DecideOn) -> tuple[Outcome, st
     if best < 0:
         return Outcome.FAIL, f"{said}; the whole interval is outside"
     return Outcome.INCONCLUSIVE, f"{said}; the interval crosses the limit{_how_many(found, limit)}"
+
+
+def _standing(found: Measurement, limit: Limit, outcome: Outcome, words: str) -> tuple[Outcome, str]:
+    """What is left of an outcome where the value is too near to 0."""
+    if not found.shrunk or found.model_fault or found.insufficient or outcome is Outcome.ERROR:
+        return outcome, words
+    if outcome is Outcome.FAIL and limit.margin(0) >= 0:
+        return outcome, f"{words}; {found.shrunk}"
+    return Outcome.INCONCLUSIVE, found.shrunk
 
 
 def _side(limit: Limit, deciding_margin: float, value: float) -> Outcome:

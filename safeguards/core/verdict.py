@@ -59,8 +59,10 @@ class Measurement:
     ``interval`` bounds the true value at the confidence that ``details`` states; None where the
     measure has no error model. ``model_fault`` says that the model itself produced no number (a
     FAIL). ``insufficient`` says that the evidence cannot carry a decision (INCONCLUSIVE, whatever
-    the value). ``note`` is added to the reason. ``narrows`` says that the interval shrinks with the root of n, so that
-    the number of rows that would decide can be told.
+    the value). ``shrunk`` says why the true value lies farther from 0 than this one: only a FAIL of a
+    limit that 0 keeps stands, all else is INCONCLUSIVE. ``note`` is added to the reason. ``narrows``
+    says that the interval shrinks with the root of n, so that the number of rows that would decide can
+    be told.
     """
 
     value: float
@@ -70,6 +72,7 @@ class Measurement:
     note: str = ""
     model_fault: str | None = None
     insufficient: str | None = None
+    shrunk: str | None = None
     narrows: bool = True
     details: Mapping[str, Any] = field(default_factory=dict)
 

@@ -117,7 +117,7 @@ class MeasuredGap:
         return replace(
             found,
             note="measured row by row on the same weights",
-            insufficient=found.insufficient or _trained_on(seen, loader.dataset, places, scene),
+            shrunk=_trained_on(seen, loader.dataset, places, scene),
         )
 
     def _training_set(self, scene: Scene) -> tuple[DataLoader[Any], Sequence[int]]:
@@ -186,7 +186,7 @@ def _trained_on(seen: Seen, dataset: Any, drawn: Sequence[int], scene: Scene) ->
     if not shared:
         return None
     said = f"training draws {shared} of the {rows} validation rows too"
-    return f"{said}, so what happens on new rows stays hidden: validate on rows that it does not draw"
+    return f"{said}, so the gap on new rows is wider than what is measured: validate on rows that it does not draw"
 
 
 def _outputs(scene: Scene, n: int, inputs: Any) -> Any:

@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from torch.utils.data import DataLoader, Subset
+import torch
+from torch.utils.data import DataLoader, Subset, TensorDataset
 
-from safeguards import Outcome
-from tests.overfitting.nets import fit, rows
+from safeguards import Limit, Outcome
+from tests.overfitting.nets import Net, fit, rows
 from tests.overfitting.test_measured import guard
 
 
@@ -45,3 +46,22 @@ def test_one_row_on_both_sides_is_counted_through_subsets(tmp_path: Path) -> Non
     (found,) = fit(tmp_path, guard(), train=DataLoader(train, 16), validation=DataLoader(validation, 16))
     assert found.outcome is Outcome.INCONCLUSIVE
     assert "training draws 1 of the 64 validation rows too" in found.reason
+
+
+def test_a_gap_that_is_too_wide_with_a_shared_row_is_wider_without_it(tmp_path: Path) -> None:
+    """Classes are turned round in what only validation has: the FAIL stands, and training is stopped by it."""
+    inputs, classes = rows(128).tensors
+    data = TensorDataset(inputs, torch.cat([classes[:64], 1 - classes[64:]]))
+    train, validation = Subset(data, range(64)), Subset(data, range(63, 127))
+    found = fit(
+        tmp_path,
+        guard(limits={"generalization_gap": Limit(at_most=0.1)}, reaction="stop"),
+        train=DataLoader(train, 16, shuffle=True),
+        validation=DataLoader(validation, 16),
+        module=Net(learning_rate=0.5),
+        max_epochs=20,
+    )
+    assert [one.outcome for one in found if one.outcome.admits] == []
+    assert found[-1].outcome is Outcome.FAIL
+    assert len(found) < 20
+    assert "the whole interval is outside; training draws 1 of the 64 validation rows too" in found[-1].reason
