@@ -11,6 +11,7 @@ from jsonargparse import ArgumentParser
 
 from safeguards import ConfigurationError, SafeguardError
 from safeguards.retraining import AlreadyRunning, DataRefused
+from safeguards.tracking import safe_line
 
 __all__ = ["ANOTHER_AT_WORK", "BROKE", "DATA_REFUSED", "WRONG_CONFIGURATION", "Parser", "conclude"]
 
@@ -53,7 +54,7 @@ def conclude(main: Callable[[], int]) -> int:
     try:
         return main()
     except SafeguardError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {safe_line(error)}", file=sys.stderr)
         return next(code for kind, code in FAILURES.items() if isinstance(error, kind))
     except SystemExit as ended:  # a parser has told why
         return int(ended.code or 0)

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from safeguards.retraining import DataRefused, deliver
+from safeguards.tracking import safe_line
 
 __all__ = ["main"]
 
@@ -28,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         manifest = deliver(folder)
     except DataRefused as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {safe_line(error)}", file=sys.stderr)
         return REFUSED
     print(f"{len(manifest.files)} files, {manifest.rows} rows, fingerprint {manifest.fingerprint}")
     return 0

@@ -38,7 +38,7 @@ from safeguards import (
     Verdict,
     verdicts,
 )
-from safeguards.tracking import MLflowTracker
+from safeguards.tracking import MLflowTracker, safe_line
 
 FOLDER = Path("demo")
 EPOCHS, LOOK_EVERY = 12, 4  # each look at the validation rows widens the intervals that hold over all looks
@@ -201,4 +201,4 @@ if __name__ == "__main__":
     try:
         main()
     except SafeguardError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {safe_line(error)}")

@@ -30,6 +30,7 @@ from pipelines.data.scans import PIXELS
 from pipelines.retrain import parse, retrain
 from safeguards import SafeguardError
 from safeguards.retraining import deliver
+from safeguards.tracking import safe_line
 
 __all__ = ["WEEKS", "Week", "main"]
 
@@ -125,4 +126,4 @@ if __name__ == "__main__":
     try:
         sys.exit(main())
     except SafeguardError as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {safe_line(error)}")

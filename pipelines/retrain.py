@@ -27,7 +27,7 @@ from safeguards import SafeguardError
 from safeguards.card import Stated
 from safeguards.gate import Candidate, Policy
 from safeguards.retraining import Attack, Audit, DataRefused, Job, Look, Notice, Shelf, only_one
-from safeguards.tracking import ModelRegistry
+from safeguards.tracking import ModelRegistry, safe_line
 
 __all__ = ["Settings", "command", "main", "parse", "retrain"]
 
@@ -173,7 +173,7 @@ def _with_card(this: Round, job: Job, reigning: Candidate | None, ended: Mapping
 
 
 def _why(error: Exception) -> str:
-    return str(error) if isinstance(error, SafeguardError) else f"{type(error).__name__}: {error}"
+    return safe_line(error if isinstance(error, SafeguardError) else f"{type(error).__name__}: {error}")
 
 
 def parse(arguments: Sequence[str] | None) -> tuple[Settings, Mapping[str, Any]]:
@@ -186,7 +186,10 @@ def _say(step: str) -> None:
 
 
 def _conclusion(ended: Mapping[str, Any]) -> str:
-    told = [f"{ended['model']}: {ended['ended']}; {ended['decision']}", *(f"  {why}" for why in ended["reasons"])]
+    told = [
+        f"{ended['model']}: {ended['ended']}; {ended['decision']}",
+        *(f"  {safe_line(why)}" for why in ended["reasons"]),
+    ]
     if "no_card" in ended and "card" not in ended:
         told.append(f"  the card is not written: {ended['no_card']}; call this again to write it")
     return "\n".join([*told, f"  {ended.get('card', ended['job'])}"])

@@ -18,7 +18,7 @@ from jsonargparse.typing import Path_fr
 
 from pipelines.codes import BROKE, Parser, conclude
 from safeguards.card import Stated, VersionCard, serve_review, write_cards
-from safeguards.tracking import ModelReader, RunReader
+from safeguards.tracking import ModelReader, RunReader, safe_line
 
 __all__ = ["Settings", "command", "main", "parse"]
 
@@ -63,7 +63,7 @@ def written(settings: Settings) -> list[VersionCard]:
         links=f"http://{settings.host}:{settings.port}" if settings.serve and settings.port else None,
     )
     for card in cards:
-        _say(f"{settings.model} version {card.version}: {card.path or f'no card: {card.problem}'}")
+        _say(f"{settings.model} version {card.version}: {card.path or f'no card: {safe_line(card.problem)}'}")
     if not cards:
         _say(f"{settings.model}: no version of this name has a record")
     return cards

@@ -30,6 +30,7 @@ from apscheduler.triggers.cron import CronTrigger
 from pipelines.codes import Parser, conclude
 from safeguards import ConfigurationError, SafeguardError
 from safeguards.retraining import AlreadyRunning, Commands, Ticks
+from safeguards.tracking import safe_line
 
 __all__ = ["Scheduled", "Settings", "command", "main", "serve"]
 
@@ -211,7 +212,7 @@ def _trigger(name: str, cron: str, settings: Settings) -> CronTrigger:
 
 
 def _say(text: str) -> None:
-    print(f"schedule: {text}", flush=True)
+    print(f"schedule: {safe_line(text)}", flush=True)
 
 
 def command() -> int:

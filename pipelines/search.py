@@ -41,6 +41,7 @@ from safeguards.search import (
     place,
     without_secrets_of,
 )
+from safeguards.tracking import safe_line
 
 __all__ = ["QUIET", "Settings", "Trials", "command", "main"]
 
@@ -245,10 +246,10 @@ def command() -> int:
     try:
         return main()
     except ConfigurationError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {safe_line(error)}", file=sys.stderr)
         return WRONG_CONFIGURATION
     except SafeguardError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {safe_line(error)}", file=sys.stderr)
         return BROKE
     except SystemExit as ended:  # a parser has told why
         return int(ended.code or 0)

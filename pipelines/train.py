@@ -25,7 +25,7 @@ import safeguards.deepspeed
 from pipelines import data, models
 from pipelines.typos import one_line
 from safeguards import ConfigurationError, LimitViolated
-from safeguards.tracking import SaveConfig
+from safeguards.tracking import SaveConfig, safe_line
 
 __all__ = ["command", "main", "read"]
 
@@ -111,10 +111,10 @@ def command() -> int:
     try:
         main()
     except LimitViolated as violated:
-        print(f"error: {violated}", file=sys.stderr)
+        print(f"error: {safe_line(violated)}", file=sys.stderr)
         return LIMIT_VIOLATED
     except ConfigurationError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {safe_line(error)}", file=sys.stderr)
         return WRONG_CONFIGURATION
     if torch.distributed.is_initialized():  # a process that exits while gloo's threads are at work may abort
         torch.distributed.destroy_process_group()

@@ -17,22 +17,35 @@ from pytorch_lightning import Callback, LightningDataModule, LightningModule, Tr
 from pytorch_lightning.cli import LightningArgumentParser
 
 import safeguards
+from safeguards.tracking import safe_line
 
 __all__ = ["one_line"]
 
 TOP_LEVEL = ("trainer", "seed_everything", "ckpt_path", "optimizer", "lr_scheduler", "config")
 MODULES = tuple(f"{place}{part}" for place in ("model", "data") for part in ("", ".class_path", ".init_args"))
+_VALUE = re.compile(r"((?:Got|Given) value: )(.*)")
 FOLDED_LENGTH = 300  # characters of a message that has no other form: enough for the key and what is wrong
 LISTED = 16  # names that a reader takes in at a glance
 
 
 def one_line(message: str) -> str:
-    """The key, what is wrong with it, and the nearest valid name."""
+    """The key, what is wrong with it, and the nearest valid name; no value that is a secret."""
+    message = _VALUE.sub(lambda found: f"{found[1]}{_shown(_key_before(found), found[2])}", message)
     for pattern, explain in _FORMS:
         found = re.search(pattern, message)
         if found:
-            return _key(message) + explain(found)
+            return _key(message) + safe_line(explain(found))
     return _fold(message)
+
+
+def _key_before(found: re.Match[str]) -> str:
+    keys = re.findall(r'Parser key "([^"]+)"', found.string[: found.start()])
+    return keys[-1] if keys else "value"
+
+
+def _shown(key: str, value: str) -> str:
+    """A value as a message may quote it: what stands under ``key`` may be a secret by that name or by its form."""
+    return safe_line(f"{key}={value}").removeprefix(f"{key}=")
 
 
 def _key(message: str) -> str:
@@ -163,4 +176,4 @@ def _class_names() -> list[str]:
 
 
 def _fold(message: str) -> str:
-    return " ".join(message.split())[:FOLDED_LENGTH]
+    return safe_line(message)[:FOLDED_LENGTH]

@@ -11,7 +11,7 @@ from typing import Any
 
 from safeguards._cli import doctor, gate, init, review, sync, verdicts
 from safeguards.core.errors import SafeguardError
-from safeguards.core.redact import known_secrets, redact
+from safeguards.core.redact import safe_line
 from safeguards.tracking.store import DEFAULT_URI
 
 __all__ = ["main"]
@@ -32,14 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return int(asked.run(asked))
     except (SafeguardError, OSError) as error:
-        print(f"safeguards {asked.command}: {one_line(error)}", file=sys.stderr)
+        print(f"safeguards {asked.command}: {safe_line(error)}", file=sys.stderr)
         return 2
-
-
-def one_line(error: Exception) -> str:
-    """An error's text on a single line that a terminal can show, without secrets: it may quote an argument."""
-    words = redact(" ".join(str(error).split()), known_secrets(os.environ))
-    return "".join(letter if letter.isprintable() else "?" for letter in words)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -7,11 +7,12 @@ a password or a secret (``max_tokens=512`` stays).
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Collection, Mapping
 from typing import Any
 
-__all__ = ["MARK", "is_secret_key", "known_secrets", "redact", "redact_tree"]
+__all__ = ["MARK", "is_secret_key", "known_secrets", "redact", "redact_tree", "safe_line"]
 
 MARK = "[redacted]"
 
@@ -86,6 +87,12 @@ def redact(text: str, known: Collection[str] = ()) -> str:
     for secret in sorted(known, key=len, reverse=True):
         text = text.replace(secret, MARK)
     return _assignments(SHAPES.sub(MARK, USERINFO.sub(rf"\g<1>{MARK}@", text)))
+
+
+def safe_line(text: object) -> str:
+    """A text, such as an error's, on one line that a terminal can show, without secrets: it may quote an argument."""
+    words = redact(" ".join(str(text).split()), known_secrets(os.environ))
+    return "".join(letter if letter.isprintable() else "?" for letter in words)
 
 
 def redact_tree(value: Any, known: Collection[str] = ()) -> Any:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from safeguards.core.lazy import lazy
 
 if TYPE_CHECKING:
+    from safeguards.core.redact import safe_line
     from safeguards.tracking.config import SaveConfig
     from safeguards.tracking.listing import Listing, RunList
     from safeguards.tracking.models import ModelReader
@@ -30,6 +31,7 @@ __all__ = [
     "RunStory",
     "SaveConfig",
     "StudyTracker",
+    "safe_line",
 ]
 
 _HOMES = {
@@ -41,6 +43,7 @@ _HOMES = {
     "RegisteredModel": "registered",
     "SaveConfig": "config",
     "StudyTracker": "study",
+    "safe_line": "safeguards.core.redact",
 }
 
 
