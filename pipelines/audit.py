@@ -5,9 +5,9 @@
 
 It asks for drift, performance by group, calibration and the shift of predictions, and opens a retraining when k of the
 last n audits alarmed. An opened retraining is trained by the next `python -m pipelines.retrain`. The same delivery with
-the same model is one audit: called again it says how it ended. Exit codes: 0 no retraining was opened; 7 one was; 4
-there is no model in production; 5 another live audit of this model is at work; 6 the data are refused; 1 it broke; 2
-the configuration is wrong. (`safeguards audit` is another thing: it checks the registry.)
+the same model and settings is one audit: called again it says how it ended. Exit codes: 0 no retraining was opened; 7
+one was; 4 there is no model in production; 5 another live audit of this model is at work; 6 the data are refused; 1 it
+broke; 2 the configuration is wrong. (`safeguards audit` is another thing: it checks the registry.)
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def audit(settings: Settings, told: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _steps(held: Held, job: Job) -> Mapping[str, Any]:
     judged = job.step("judge", held.judge)
-    noted = job.step("note", lambda _: held.note(judged))
+    noted = job.step("note", lambda _: held.note(judged, job.folder.name))
     job.step("publish", lambda at: held.publish(at, judged, f"audit-{job.folder.name}"))
     ended = "opened" if noted["opened"] else "alarm" if noted["alarm"] else "calm"
     told = [f"  {one['measure']}: {one['outcome']}, {one['reason']}" for one in judged["verdicts"]]
@@ -156,7 +156,7 @@ class Held:
         target = None if unlabelled else asked.target
         return BatchFields(inputs=asked.inputs, target=target, row_id=asked.row_id, groups=asked.groups)
 
-    def note(self, judged: Mapping[str, Any]) -> Mapping[str, Any]:
+    def note(self, judged: Mapping[str, Any], job: str) -> Mapping[str, Any]:
         """Write in the book of audits whether this one alarms, and whether that opens a retraining."""
         reasons = alarms(_verdicts(judged))
         noted = self.shelf.audits.note(
@@ -164,6 +164,7 @@ class Held:
             model=judged["model"],
             reasons=reasons,
             trigger=self.settings.trigger,
+            job=job,
         )
         return {"alarm": noted.alarm, "opened": noted.opened}
 

@@ -15,13 +15,17 @@ __all__ = ["Audit", "Trigger"]
 
 @dataclass(frozen=True, kw_only=True)
 class Audit:
-    """Which data were looked at, with which model, whether that alarmed and why, and whether it opened a retraining."""
+    """Which data were looked at, with which model, whether that alarmed and why, and whether it opened a retraining.
+
+    ``job`` names the model, the data and the settings together: under other settings it is another look.
+    """
 
     data: str
     model: str
     alarm: bool
     opened: bool
     reasons: tuple[str, ...] = ()
+    job: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -167,6 +167,15 @@ def test_a_group_that_is_read_badly_is_an_alarm_of_its_own(place: Path, run) -> 
     assert "in stroke=thin" in told
 
 
+def test_tighter_limits_on_the_same_delivery_alarm(place: Path, run) -> None:
+    week = scans(place / "again", seed=5, blurred="thin")
+    loose, tight = (f"--check.limits={{accuracy: {{at_least: {limit}}}}}" for limit in (0.1, 0.9))
+    code, told = run(week, "--look.limit.at_most=0.9", loose)
+    assert (code, "accuracy: PASS" in told, "scans: calm" in told) == (0, True, True), told
+    code, told = run(week, "--look.limit.at_most=0.9", tight, "--trigger.k=1")
+    assert (code, "accuracy: FAIL" in told, "scans: opened" in told) == (7, True, True), told
+
+
 def test_rows_without_labels_are_asked_what_they_can_tell(place: Path, run) -> None:
     code, told = run(scans(place / "unlabelled", seed=3, labelled=False))
     assert code == 0, told

@@ -37,6 +37,29 @@ def test_the_same_delivery_looked_at_twice_counts_once(book: AuditBook) -> None:
     assert book.past() == [first]
 
 
+def test_a_delivery_under_other_settings_is_looked_at_anew_and_counts_once_as_it_was_last(book: AuditBook) -> None:
+    two = Trigger(k=2, n=2, cooldown=0)
+
+    def looked(data: str, job: str, *reasons: str) -> tuple[bool, bool]:
+        audit = book.note(data=data, model="m", reasons=reasons, trigger=two, job=job)
+        return audit.alarm, audit.opened
+
+    assert looked("a", "loose") == (False, False)
+    assert looked("a", "tight", "accuracy") == (True, False)  # once, not two of two
+    assert looked("a", "tight") == (True, False)  # the same job again
+    assert [(audit.data, audit.alarm) for audit in book.past()] == [("a", True)]
+    assert looked("b", "tight", "accuracy") == (True, True)
+    assert looked("b", "tighter", "accuracy") == (True, False)  # it has opened one already
+    assert looked("b", "loose") == (False, False)
+    assert [(audit.data, audit.alarm, audit.opened) for audit in book.past()] == [
+        ("a", True, False),
+        ("b", False, True),
+    ]
+    request = book.opened("b")
+    assert request is not None  # nobody has answered it
+    assert (request.data, request.job) == ("b", "tight")
+
+
 def test_the_trigger_sees_what_was_noted_before(book: AuditBook) -> None:
     two = Trigger(k=2, n=2, cooldown=1)
     assert [noted(book, data, two).opened for data in "abcd"] == [False, True, False, True]
@@ -63,6 +86,36 @@ def test_a_line_torn_at_any_length_costs_that_line_only(book: AuditBook) -> None
         assert book.past() == [one]
         assert noted(book, "b", ALWAYS) == two
         assert book.past() == [one, two]
+
+
+def test_a_torn_line_that_is_torn_again_while_it_is_marked_stays_torn(book: AuditBook) -> None:
+    one = noted(book, "a")
+    first = book.path.read_bytes()
+    book.path.write_bytes(first + first[:20])
+    two = noted(book, "b")
+    whole = book.path.read_bytes()
+    for length in range(len(first) + 20, len(whole) - 1):
+        book.path.write_bytes(whole[:length])
+        assert book.past() == [one]
+        assert noted(book, "b") == two
+        assert book.past() == [one, two]
+
+
+def test_a_whole_line_that_lacks_its_newline_counts(book: AuditBook) -> None:
+    one = noted(book, "a")
+    book.path.write_bytes(book.path.read_bytes()[:-1])
+    assert book.past() == [one]
+    assert [*book.past(), noted(book, "b")] == book.past()
+
+
+def test_a_byte_that_was_changed_in_a_written_line_is_told_with_its_number(book: AuditBook) -> None:
+    noted(book, "a")
+    noted(book, "b")
+    whole = book.path.read_bytes()
+    for damage, number in ((whole.replace(b"{", b"(", 1), 1), (whole[:-2] + b")\n", 2), (b"\n" + whole, 1)):
+        book.path.write_bytes(damage)
+        with pytest.raises(LedgerError, match=rf"jsonl:{number} is no live audit \(damaged\); mend the line, or move"):
+            book.past()
 
 
 @pytest.mark.parametrize(
