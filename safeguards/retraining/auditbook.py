@@ -133,8 +133,8 @@ def _audit(line: Mapping[str, Any]) -> Audit:
     flags = {name: line[name] for name in ("alarm", "opened")}
     if not all(isinstance(flag, bool) for flag in flags.values()):
         raise TypeError("flags")
-    told = {name: str(line[name]) for name in ("data", "model")}
-    return Audit(**told, **flags, reasons=tuple(map(str, line["reasons"])), job=str(line.get("job", "")))
+    reasons, job = tuple(map(str, line["reasons"])), str(line.get("job", ""))
+    return Audit(data=str(line["data"]), model=str(line["model"]), reasons=reasons, job=job, **flags)
 
 
 def _closing(path: Path) -> bytes:
