@@ -97,12 +97,16 @@ class Desk:
         self.scheduler.add_listener(self._missed, EVENT_JOB_MISSED)
 
     def add(self, name: str, trigger: CronTrigger) -> None:
-        """A job, due when it was before the last scheduler ended; at once where that was killed in the middle of it."""
+        """A job, due when it was before the last scheduler ended; at once where that was killed in the middle of it.
+
+        Never later than its next time: a clock that was ahead may have written when it is due.
+        """
         job = self.settings.jobs[name]
         self.ticks.know(name, f"{job.cron} {self.settings.timezone}")
         self._take_up(name)
         due = self.ticks.due(name)
-        when = {} if due is None else {"next_run_time": datetime.fromtimestamp(due, UTC)}
+        upcoming = trigger.get_next_fire_time(None, datetime.now(UTC))
+        known = [] if due is None else [datetime.fromtimestamp(due, UTC)]
         self.scheduler.add_job(
             self.run,
             trigger,
@@ -111,7 +115,7 @@ class Desk:
             max_instances=1,
             coalesce=True,
             misfire_grace_time=job.late_seconds,
-            **when,
+            next_run_time=min([*known, *([] if upcoming is None else [upcoming])], default=None),
         )
 
     def _take_up(self, name: str) -> None:
@@ -129,6 +133,8 @@ class Desk:
             with self.commands.alone(name) as lock:
                 if self.ticks.claim(name, moment):
                     self._run(name, lock)
+                else:
+                    _say(f"{name}: {datetime.fromtimestamp(moment, UTC)} was claimed before and does not begin again")
         except AlreadyRunning as busy:
             _say(f"{busy}: this time is skipped")
         except SafeguardError as error:

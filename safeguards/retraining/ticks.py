@@ -7,6 +7,7 @@ job in time, and run nothing. What a job is comes from the schedule's configurat
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -64,12 +65,17 @@ class Ticks:
         self._tell("UPDATE safeguards_schedule SET due = :until WHERE job = :job", job=job, until=until)
 
     def claim(self, job: str, moment: float) -> bool:
-        """Whether this scheduler is the one that runs what was due at ``moment``: of several one is told so."""
+        """Whether this scheduler is the one that runs what was due at ``moment``: of several one is told so.
+
+        A claim that lies beyond now is none: a clock that once was ahead made it, or somebody who wrote no number,
+        which SQLite counts as greater than any.
+        """
         claimed = self._tell(
             "UPDATE safeguards_schedule SET claimed = :moment, begun = :moment "
-            "WHERE job = :job AND (claimed IS NULL OR claimed < :moment)",
+            "WHERE job = :job AND (claimed IS NULL OR claimed < :moment OR claimed > :now)",
             job=job,
             moment=moment,
+            now=time.time(),
         )
         return claimed == 1
 

@@ -115,8 +115,16 @@ def test_a_moment_that_was_run_is_not_run_again(said: queue.Queue[str]) -> None:
         told(said, "audit ended with 0")
     ticks.put_off("audit", moment)
     with Served(given):
+        told(said, "was claimed before and does not begin again")
         until(lambda: (ticks.due("audit") or 0.0) > time.time())
     assert Path("ran").read_text() == "ran\n"
+
+
+def test_a_clock_that_was_ahead_moves_no_job_beyond_its_next_time(said: queue.Queue[str]) -> None:
+    ticks = due("audit", DAILY, -1000 * DAY)
+    with Served(settings(audit=Scheduled(command=COUNTS, cron=DAILY))):
+        told(said, "1 jobs")
+    assert 0 < (ticks.due("audit") or 0) - time.time() <= DAY
 
 
 def test_a_run_that_still_goes_on_is_not_run_beside(said: queue.Queue[str]) -> None:

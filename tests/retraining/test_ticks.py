@@ -53,6 +53,15 @@ def test_each_time_is_claimed_once(address: str) -> None:
     assert not one.claim("unknown", 1.0)
 
 
+@pytest.mark.parametrize("planted", ["zzz", b"zzz", 3.9e9, float("inf")])
+def test_a_claim_from_beyond_now_holds_nothing_up(address: str, planted: object) -> None:
+    ticks = Ticks(address)
+    ticks.know("audit", "x")
+    with sqlite3.connect(address.removeprefix("sqlite:///")) as store:
+        store.execute("UPDATE safeguards_schedule SET claimed = ?", (planted,))
+    assert [ticks.claim("audit", 10.0), ticks.claim("audit", 10.0)] == [True, False]
+
+
 @pytest.mark.parametrize("planted", ["later", -1.0, 1e18, float("inf"), "pickle"])
 def test_what_is_no_moment_is_passed_over_and_nothing_of_it_runs(address: str, planted: object, tmp_path: Path) -> None:
     ticks = Ticks(address)
