@@ -5,11 +5,14 @@ The weeks themselves take minutes and are for `make loop`; what they are made of
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from pipelines import loop
-from pipelines.loop import WEEKS
+from pipelines.loop import WEEKS, Week
 
 FIRST, DRIFTED, BIASED = WEEKS
 
@@ -47,6 +50,25 @@ def test_a_week_that_ends_otherwise_is_a_failure(
     ends: list[str], code: int, monkeypatch: pytest.MonkeyPatch, tmp_path: object
 ) -> None:
     monkeypatch.chdir(tmp_path)  # type: ignore[arg-type]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "sqlite:///elsewhere.db")
     monkeypatch.setattr(loop, "_hush", lambda: None)
     monkeypatch.setattr(loop, "_retrained", lambda week: {"ended": ends[WEEKS.index(week)]})
     assert loop.main() == code
+
+
+def test_it_writes_into_its_own_store_whatever_the_environment_names(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:c4naryV4lue@127.0.0.1:9")
+    monkeypatch.setattr(loop, "_hush", lambda: None)
+    stores = []
+
+    def retrained(week: Week) -> dict[str, str]:
+        stores.append(os.environ["MLFLOW_TRACKING_URI"])
+        return {"ended": week.ends}
+
+    monkeypatch.setattr(loop, "_retrained", retrained)
+    assert loop.main() == 0
+    assert stores == ["sqlite:///loop/mlflow.db"] * 3
+    assert "c4naryV4lue" not in capsys.readouterr().out
