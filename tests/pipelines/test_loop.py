@@ -6,15 +6,25 @@ The weeks themselves take minutes and are for `make loop`; what they are made of
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from pipelines import loop
 from pipelines.loop import WEEKS, Week
 
 FIRST, DRIFTED, BIASED = WEEKS
+
+
+@pytest.fixture(autouse=True)
+def threads() -> Iterator[None]:
+    """The loop sets them for its own process, which here is that of all tests."""
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
 
 
 def test_a_week_drifts_and_the_next_is_biased_against_thick_strokes() -> None:
