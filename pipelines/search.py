@@ -43,7 +43,7 @@ from safeguards.search import (
 )
 from safeguards.tracking import safe_line
 
-__all__ = ["QUIET", "Settings", "Trials", "command", "main"]
+__all__ = ["QUIET", "Settings", "Trials", "check_edges", "command", "main"]
 
 BROKE, WRONG_CONFIGURATION, NOTHING_FEASIBLE = 1, 2, 4
 STORAGE = "SAFEGUARDS_SEARCH_STORAGE"
@@ -83,7 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     training = read([Path(file.absolute) for file in settings.train])
     constraints = _constraints(settings, training)
     job = _reporting(training, settings, constraints)
-    _check(job, space)
+    check_edges(job, space)
     address = settings.storage or os.environ.get(STORAGE) or "sqlite:///search.db"
     search = Search(
         space=space,
@@ -183,7 +183,7 @@ def _reporting(training: Mapping[str, Any], settings: Settings, constraints: Seq
     return {**training, "trainer": trainer}
 
 
-def _check(job: Mapping[str, Any], space: Space) -> None:
+def check_edges(job: Mapping[str, Any], space: Space) -> None:
     """Every edge of the space must parse, so that a wrong key or type is told before the first trial."""
     with tempfile.TemporaryDirectory() as folder:
         for corner in space.corners():

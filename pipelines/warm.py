@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.book import Book
-from pipelines.search import QUIET, Trials
+from pipelines.search import QUIET, Trials, check_edges
 from safeguards import ConfigurationError
 from safeguards.retraining import WEBHOOK
 from safeguards.search import Policy, Search, Space, Torchrun, declared_limits
@@ -58,6 +58,8 @@ def searched(
     are tried first.
     """
     constraints = declared_limits(job["trainer"]["callbacks"] or [])
+    reporting = _reporting(job, asked, constraints)
+    check_edges(reporting, Space.read(asked.space))
     search = Search(
         space=Space.read(asked.space),
         objectives=asked.objective,
@@ -70,7 +72,7 @@ def searched(
         seed=asked.seed,
     )
     known = _begin_warm(search, values_at(champion or {}, asked.space), earlier)
-    trials = _trials(asked, search, _reporting(job, asked, constraints), folder)
+    trials = _trials(asked, search, reporting, folder)
     try:
         result = search.run(trials.train, trials=asked.trials, told=lambda _: trials.book.keep())
     finally:
@@ -120,7 +122,10 @@ def values_at(configuration: Plain, keys: Mapping[str, Any]) -> dict[str, Any]:
 def processes_of(job: Plain) -> int:
     """How many processes a training run has on this machine."""
     devices = job["trainer"]["devices"]
-    return len(devices) if isinstance(devices, list) else int(devices)
+    processes = len(devices) if isinstance(devices, list) else devices
+    if not isinstance(processes, int) or processes < 1:
+        raise ConfigurationError(f"trainer.devices is {devices!r}: a retraining must know how many processes it has")
+    return processes
 
 
 def _item(node: Any, step: str) -> Any:

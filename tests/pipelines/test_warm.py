@@ -20,10 +20,14 @@ SPACE = {RATE: {"type": "float", "low": 0.001, "high": 0.1, "log": True}}
 ASKED = SearchFor(space=SPACE, objective={"val_loss": "minimize"}, trials=3)
 FAIRNESS = {
     "class_path": "safeguards.FairnessCheck",
-    "init_args": {"limits": {"worst_group_accuracy": {"at_least": 0.5}}},
+    "init_args": {
+        "fields": {"inputs": "inputs", "target": "target", "groups": {"stroke": "stroke"}},
+        "limits": {"worst_group_accuracy": {"at_least": 0.5}},
+    },
 }
 JOB = {
     "model": {"class_path": "pipelines.models.ImageNet8", "init_args": {"learning_rate": 0.01}},
+    "data": {"class_path": "pipelines.data.Digits"},
     "trainer": {"devices": 1, "callbacks": [FAIRNESS], "logger": False},
 }
 BEST = 0.02
@@ -98,6 +102,23 @@ def test_killed_in_a_trial_it_goes_on_with_those_it_has(
     assert found["trials"] == 3
     assert search(tmp_path) == found
     assert len(trained) == 1
+
+
+def test_a_key_that_nothing_has_is_told_before_the_first_trial(
+    tmp_path: Path, trained: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    wrong = {"model.init_args.learning_rat": SPACE[RATE]}
+    with pytest.raises(SystemExit, match="2"):
+        search(tmp_path, asked=SearchFor(space=wrong, objective={"val_loss": "minimize"}))
+    assert "did you mean 'learning_rate'?" in capsys.readouterr().err
+    assert trained == []
+    assert not (tmp_path / "searches.db").exists()
+
+
+@pytest.mark.parametrize("devices", ["auto", 0])
+def test_processes_that_nobody_knows_are_one_clear_line(devices: object) -> None:
+    with pytest.raises(ConfigurationError, match=r"trainer\.devices is "):
+        processes_of({"trainer": {"devices": devices}})
 
 
 def test_values_are_found_at_their_keys() -> None:
