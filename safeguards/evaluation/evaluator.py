@@ -17,7 +17,7 @@ class SafeguardsEvaluator:
     """Of the entry point ``mlflow.model_evaluator``; MLflow calls the two methods by keyword.
 
     ``evaluator_config`` holds the arguments of `judge_predictions` but for the rows: ``limits``, ``groups``,
-    ``output``, ``fairness``, ``drift``. The verdicts are metrics, tags and artifacts of
+    ``output``, ``classes``, ``fairness``, ``drift``. The verdicts are metrics, tags and artifacts of
     the run, as those of a training run are.
     """
 
@@ -51,7 +51,7 @@ class SafeguardsEvaluator:
 
 
 def _arguments(config: Mapping[str, Any]) -> dict[str, Any]:
-    known = ("limits", "groups", "output", "fairness", "drift")
+    known = ("limits", "groups", "output", "classes", "fairness", "drift")
     for key in config:
         if key not in known:
             raise ConfigurationError(f"evaluator_config has no key {str(key)!r}; it has {', '.join(known)}")

@@ -29,6 +29,8 @@ __all__ = ["judge_predictions"]
 ROWS_AT_ONCE = 4096
 SURE = 8.0
 """The logit of the class that was predicted, where no more is known of it; of the others it is 0."""
+MOST_SHOWN = 10
+"""Classes that an error names."""
 Labels = npt.NDArray[Any]
 S = TypeVar("S", bound=Safeguard)
 
@@ -42,6 +44,7 @@ def judge_predictions(
     limits: Mapping[str, Any],
     groups: Sequence[str] | Mapping[str, Any] = (),
     output: Literal["labels", "probabilities", "logits"] = "labels",
+    classes: Sequence[Any] | None = None,
     fairness: Mapping[str, Any] | None = None,
     drift: Mapping[str, Any] | None = None,
 ) -> Summary:
@@ -50,12 +53,13 @@ def judge_predictions(
     Args:
         features: a data frame or an array of N rows.
         predictions: a class for each row; or with ``output`` probabilities or logits, ``(N, C)``, or ``(N,)`` of the
-            second of two classes, in the order of the classes as they sort.
+            second of two classes.
         targets: the true class of each row.
         directory: takes the ledger and reports.
         limits: ``{"fairness/<measure>": {"at_most": 0.1}, "drift/drifted_share": {"at_most": 0.1}}``.
         groups: names of columns of ``features``, or for each name a column or N labels.
         output: what the predictions are.
+        classes: the class of each column. None is the classes of ``targets`` as they sort, where there are as many.
         fairness: options of `FairnessCheck`; ``positive`` is the class itself.
         drift: options of `DriftReport`: ``reference``, the path of a table, is needed.
 
@@ -67,13 +71,14 @@ def judge_predictions(
     if unknown := int(_is_nan(truth).sum()):
         raise ConfigurationError(f"targets: {unknown} of {len(truth)} rows have no class; leave them out")
     by_topic = _limits(limits)
-    classes, outputs = _outputs(predictions, truth, output)
+    known, outputs = _outputs(predictions, truth, output, None if classes is None else _distinct(classes))
+    places = _places(truth, known, "targets")
     watching: list[Safeguard] = []
     if "fairness" in by_topic:
-        watching.append(_fairness(by_topic["fairness"], dict(fairness or {}), _labels(groups, table), classes, output))
+        watching.append(_fairness(by_topic["fairness"], dict(fairness or {}), _labels(groups, table), known, output))
     if "drift" in by_topic:
         watching.append(_drift(by_topic["drift"], dict(drift or {}), table))
-    rows = _Rows(outputs, np.searchsorted(classes, truth), _labels(groups, table))
+    rows = _Rows(outputs, places, _labels(groups, table))
     return _judged(watching, rows, directory)
 
 
@@ -200,37 +205,77 @@ def _column(table: Any, name: str) -> list[Any]:
     return list(table[name].astype(object))
 
 
-def _outputs(predictions: Any, truth: Labels, output: str) -> tuple[Labels, torch.Tensor]:
-    """The classes as they sort, and logits or probabilities of each row."""
+def _outputs(predictions: Any, truth: Labels, output: str, classes: Labels | None) -> tuple[Labels, torch.Tensor]:
+    """The class of each column, and logits or probabilities of each row."""
     given = np.asarray(predictions)
     if output == "labels":
-        return _one_hot(given.reshape(-1), truth)
+        return _one_hot(given.reshape(-1), truth, classes)
     if output not in ("probabilities", "logits"):
         raise ConfigurationError(f"output: {output!r}: expected labels, probabilities or logits")
-    classes = np.unique(truth)
-    wide = given.shape[1] if given.ndim == 2 else 1
-    if max(wide, 2) < len(classes):
-        raise ConfigurationError(f"output: {wide} numbers a row, and the targets have {len(classes)} classes")
-    if max(wide, 2) > len(classes):  # a class that no row is of: its number is its name
-        classes = np.arange(max(wide, 2))
+    columns = max(2, given.shape[1] if given.ndim == 2 else 1)
+    if classes is None:
+        classes = _seen(truth, columns)
+    elif len(classes) != columns:
+        raise ConfigurationError(f"classes={classes.tolist()}: {len(classes)} classes for {columns} columns")
     return classes, torch.from_numpy(np.array(given, dtype=np.float32))
 
 
-def _one_hot(given: Labels, truth: Labels) -> tuple[Labels, torch.Tensor]:
+def _seen(truth: Labels, columns: int) -> Labels:
+    """The classes of the targets. Of a class that no row is of nobody knows where among the columns it stands."""
+    if truth.dtype == bool and columns == 2:
+        return np.array([False, True])
+    classes = np.unique(truth)
+    if len(classes) != columns:
+        raise ConfigurationError(
+            f"output: {columns} columns, and the targets have the classes {_some(classes)}: give classes=, the "
+            "class of each column in their order"
+        )
+    return classes
+
+
+def _distinct(classes: Any) -> Labels:
+    if isinstance(classes, str | bytes) or not isinstance(classes, Sequence | np.ndarray):
+        raise ConfigurationError(f"classes={classes!r}: expected a list, the class of each column")
+    found = np.asarray(classes)
+    if found.ndim != 1 or len(set(found.tolist())) < len(found):
+        raise ConfigurationError(f"classes={found.tolist()}: expected each class once")
+    return found
+
+
+def _places(labels: Labels, classes: Labels, what: str) -> Labels:
+    """Where the class of each label stands among the classes."""
+    place = {name: number for number, name in enumerate(classes.tolist())}
+    for label in (named := labels.tolist()):
+        if label not in place:
+            raise ConfigurationError(f"{what}: {label!r} is none of the classes {_some(classes)}")
+    return np.array([place[label] for label in named], dtype=np.int64)
+
+
+def _some(classes: Labels) -> str:
+    shown = classes[:MOST_SHOWN].tolist()
+    return f"{shown}" if len(classes) <= MOST_SHOWN else f"{shown} and {len(classes) - MOST_SHOWN} more"
+
+
+def _one_hot(given: Labels, truth: Labels, classes: Labels | None) -> tuple[Labels, torch.Tensor]:
     broken = _is_nan(given)
+    if classes is None:
+        classes = _named(given[~broken], truth)
+    if len(classes) < 2:
+        raise ConfigurationError(f"targets and predictions are all {classes.tolist()}: nothing can be told apart")
+    logits = np.full((len(given), len(classes)), np.nan, dtype=np.float32)
+    logits[~broken] = SURE * np.eye(len(classes), dtype=np.float32)[_places(given[~broken], classes, "predictions")]
+    return classes, torch.from_numpy(logits)
+
+
+def _named(given: Labels, truth: Labels) -> Labels:
+    """The classes that targets or predictions name, as they sort."""
     try:
-        classes = np.unique(np.concatenate([truth, given[~broken]]))
+        classes = np.unique(np.concatenate([truth, given]))
     except TypeError:
         raise ConfigurationError(
             "predictions and targets are of different kinds: one is texts, the other is not"
         ) from None
-    if set(classes.tolist()) <= {0, 1}:
-        classes = np.array([0, 1])
-    if len(classes) < 2:
-        raise ConfigurationError(f"targets and predictions are all {classes.tolist()}: nothing can be told apart")
-    logits = SURE * (given[:, None] == classes[None, :]).astype(np.float32)
-    logits[broken] = np.nan
-    return classes, torch.from_numpy(logits)
+    return np.array([0, 1]) if set(classes.tolist()) <= {0, 1} else classes
 
 
 def _is_nan(given: Labels) -> npt.NDArray[np.bool_]:

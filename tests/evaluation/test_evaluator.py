@@ -180,6 +180,70 @@ def test_texts_are_classes_and_a_missing_prediction_is_no_pass(tmp_path: Path) -
     assert "1 of 400" in broken[0].reason
 
 
+WORST = {"fairness/worst_group_accuracy": {"at_least": 0.9}}
+SLICED = {"limits": WORST, "groups": {"sex": ["m", "f"] * 100}, "output": "logits"}
+
+
+@pytest.mark.parametrize("names", [[1, 2, 3], ["a", "b", "c"], [0, 1, 7], ["c", "a", "b"]])
+def test_rows_that_lack_a_class_are_held_against_the_columns_of_the_model(names: list[Any], tmp_path: Path) -> None:
+    """A model that is always right, on a slice without its last class; the order of the columns is the model's own."""
+    place = np.array([0, 1, 1, 0] * 50)
+    truth, logits = np.array(names)[place], np.eye(3)[place]
+    with pytest.raises(
+        ConfigurationError, match=r"3 columns, and the targets have the classes .*: give classes="
+    ) as told:
+        judged(logits, truth, np.arange(200), tmp_path, **SLICED)
+    assert "\n" not in str(told.value)
+    [found] = judged(logits, truth, np.arange(200), tmp_path, classes=names, **SLICED)
+    assert (found.value, found.n) == (1.0, 200)
+    [wrong] = judged(logits[:, [1, 0, 2]], truth, np.arange(200), tmp_path, classes=names, **SLICED)
+    assert wrong.value == 0.0
+
+
+def test_one_column_is_of_the_second_of_two_classes(tmp_path: Path) -> None:
+    """Of rows that are all of one class it is not told which that is, unless they are bools."""
+    surely = {**SLICED, "output": "probabilities"}
+    said, ones = np.full(200, 0.9), np.ones(200, dtype=int)
+    with pytest.raises(ConfigurationError, match=r"2 columns, and the targets have the classes \[1\]"):
+        judged(said, ones, np.arange(200), tmp_path, **surely)
+    values = [
+        judged(said, truth, np.arange(200), tmp_path, **surely, **options)[0].value
+        for truth, options in (
+            (ones, {"classes": [0, 1]}),
+            (ones, {"classes": [1, 2]}),
+            (ones == 1, {}),
+            (ones == 0, {}),
+        )
+    ]
+    assert values == [1.0, 0.0, 1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    ("classes", "text"),
+    [
+        ([0, 1], r"classes=\[0, 1\]: 2 classes for 3 columns"),
+        ([0, 1, 1], r"classes=\[0, 1, 1\]: expected each class once"),
+        ([0, 2, 3], r"targets: 1 is none of the classes \[0, 2, 3\]"),
+        (["0", "1", "2"], r"targets: 0 is none of the classes \['0', '1', '2'\]"),
+        (3, r"classes=3: expected a list"),
+    ],
+)
+def test_classes_that_do_not_fit_are_said(classes: Any, text: str, tmp_path: Path) -> None:
+    place = np.array([0, 1, 2, 0] * 50)
+    with pytest.raises(ConfigurationError, match=text):
+        judged(np.eye(3)[place], place, np.arange(200), tmp_path, classes=classes, **SLICED)
+
+
+def test_labels_that_are_none_of_the_classes_are_said(tmp_path: Path) -> None:
+    """A label names its class itself: without classes= those are taken that rows or predictions have."""
+    truth = np.array([1, 2, 2, 1] * 50)
+    options = {**SLICED, "output": "labels"}
+    assert judged(truth, truth, np.arange(200), tmp_path, **options)[0].value == 1.0
+    assert judged(truth, truth, np.arange(200), tmp_path, classes=[3, 2, 1], **options)[0].value == 1.0
+    with pytest.raises(ConfigurationError, match=r"predictions: 5 is none of the classes \[3, 2, 1\]"):
+        judged(np.where(truth == 2, 5, 1), truth, np.arange(200), tmp_path, classes=[3, 2, 1], **options)
+
+
 def test_drift_from_a_table_is_judged_too(tmp_path: Path) -> None:
     table = rows()[["x", "sex"]]
     table.assign(x=table["x"] + 5).to_parquet(tmp_path / "moved.parquet")
@@ -209,7 +273,7 @@ def test_drift_from_a_table_is_judged_too(tmp_path: Path) -> None:
         ({"limits": {"fairness/worst_group_accuracy": {"most": 1}}, "groups": ["sex"]}, "expected at_most or at_least"),
         ({"limits": LIMITS, "groups": ["gender"]}, "no column 'gender' among x, sex, said"),
         ({"limits": LIMITS, "groups": {"sex": ["m"]}}, "400, 400 and \\[1\\] rows"),
-        ({"limits": LIMITS, "groups": ["sex"], "limit": 1}, "no key 'limit'; it has limits, groups"),
+        ({"limits": LIMITS, "groups": ["sex"], "limit": 1}, "no key 'limit'; it has limits, groups, output, classes"),
         ({"limits": LIMITS, "groups": ["sex"], "fairness": {"positive": "p"}}, "positive='p' is none of \\[0, 1\\]"),
         ({"limits": LIMITS, "groups": ["sex"], "fairness": {"minimum": 3}}, "unexpected keyword argument 'minimum'"),
         ({"limits": LIMITS, "groups": ["sex"], "output": "words"}, "expected labels, probabilities or logits"),
