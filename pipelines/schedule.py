@@ -35,6 +35,7 @@ from safeguards.tracking import safe_line
 __all__ = ["Scheduled", "Settings", "command", "main", "serve"]
 
 STOPPED = 0
+AGAIN = 1.0  # seconds between two looks whether the run that goes on has ended
 PLACES = 5  # of a crontab line, the fifth is the day of the week
 
 
@@ -88,7 +89,8 @@ class Desk:
     def __init__(self, settings: Settings, ticks: Ticks) -> None:
         self.settings, self.ticks = settings, ticks
         self.commands = Commands(Path(settings.directory))
-        self.moments = Moments(max(1, len(settings.jobs)))
+        self.moments = Moments(max(1, 2 * len(settings.jobs)))
+        self.closing = threading.Event()
         self.scheduler = BackgroundScheduler(
             jobstores={"default": PlainStore(ticks)},
             executors={"default": self.moments},
@@ -112,7 +114,7 @@ class Desk:
             trigger,
             args=[name],
             id=name,
-            max_instances=1,
+            max_instances=2,  # one at work, and one that waits for its end
             coalesce=True,
             misfire_grace_time=job.late_seconds,
             next_run_time=min([*known, *([] if upcoming is None else [upcoming])], default=None),
@@ -128,17 +130,40 @@ class Desk:
 
     def run(self, name: str) -> None:
         """One run of a job, in a thread of the scheduler's: of several schedulers the one that claims the moment."""
-        moment = self.moments.of[name]
+        moment, waited = self.moments.of[name], False
+        try:
+            while not self._begun(name, moment, waited=waited):
+                self.ticks.put_off(name, moment)  # due until it begins, whoever is killed meanwhile
+                waited = True
+                if self.closing.wait(AGAIN):
+                    return
+        except SafeguardError as error:
+            _say(str(error))
+
+    def _begun(self, name: str, moment: float, *, waited: bool) -> bool:
+        """False where what was due at this moment has to wait for the end of a run that began before."""
         try:
             with self.commands.alone(name) as lock:
                 if self.ticks.claim(name, moment):
+                    self._settle(name, waited=waited)
                     self._run(name, lock)
                 else:
+                    self._settle(name, waited=waited)
                     _say(f"{name}: {datetime.fromtimestamp(moment, UTC)} was claimed before and does not begin again")
         except AlreadyRunning as busy:
-            _say(f"{busy}: this time is skipped")
-        except SafeguardError as error:
-            _say(str(error))
+            if self.ticks.is_claimed(name, moment):
+                self._settle(name, waited=waited)
+                _say(f"{busy}: this time is skipped")
+                return True
+            if not waited:
+                _say(f"{busy}: this time waits for its end")
+            return False
+        return True
+
+    def _settle(self, name: str, *, waited: bool) -> None:
+        job = self.scheduler.get_job(name) if waited else None
+        if job is not None and job.next_run_time is not None:
+            self.ticks.put_off(name, job.next_run_time.timestamp())
 
     def _run(self, name: str, lock: int) -> None:
         """Whether it runs is written while its lock is held, so that whoever holds the lock knows."""
@@ -152,7 +177,7 @@ class Desk:
         if code is None:
             _say(f"{name} was ended; the next scheduler takes it up again")
             return
-        self.ticks.end(name, code)
+        self.ticks.end(name, code, then=job.then.get(code))
         _say(f"{name} ended with {code}")
         if code in job.then:
             _say(f"{name} calls for {job.then[code]}")
@@ -165,6 +190,7 @@ class Desk:
     def close(self) -> None:
         """Begin nothing new, let what runs end, end what does not."""
         self.scheduler.pause()
+        self.closing.set()
         _say("stopping")
         self.commands.end_all(patience=self.settings.stop_seconds)
         self.scheduler.shutdown(wait=True)

@@ -79,9 +79,25 @@ class Ticks:
         )
         return claimed == 1
 
-    def end(self, job: str, code: int | None = None) -> None:
-        """The run that was claimed has ended, with this exit code, or was too late to begin."""
-        self._tell("UPDATE safeguards_schedule SET begun = NULL, code = :code WHERE job = :job", job=job, code=code)
+    def is_claimed(self, job: str, moment: float) -> bool:
+        """Whether a run was claimed for this moment or a later one, and not from beyond now."""
+        found = self._ask("SELECT claimed FROM safeguards_schedule WHERE job = :job", job=job)
+        claimed = _moment(found[0][0]) if found else None
+        return claimed is not None and moment <= claimed <= time.time()
+
+    def end(self, job: str, code: int | None = None, *, then: str | None = None) -> None:
+        """The run that was claimed has ended, with this exit code, or was too late to begin; in the same statement the
+        job that it calls for is due.
+        """
+        self._tell(
+            "UPDATE safeguards_schedule SET begun = CASE WHEN job = :job THEN NULL ELSE begun END, "
+            "code = CASE WHEN job = :job THEN :code ELSE code END, "
+            "due = CASE WHEN job = :follower THEN :now ELSE due END WHERE job IN (:job, :follower)",
+            job=job,
+            code=code,
+            follower=then or "",
+            now=time.time(),
+        )
 
     def interrupted(self, job: str) -> bool:
         """Whether a run was claimed and has not ended: it runs, or its scheduler was killed."""

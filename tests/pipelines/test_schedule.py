@@ -138,10 +138,14 @@ def test_a_run_that_still_goes_on_is_not_run_beside(said: queue.Queue[str]) -> N
         until(lambda: (ticks.due("audit") or 0.0) > time.time())  # the first has written when it is due next
         ticks.put_off("audit", time.time())
         with Served(given):
-            told(said, "audit is still running: this time is skipped")
-        Path("go").touch()
-        told(said, "audit ended with 0")
-    assert Path("ran").read_text() == "ran\n"
+            told(said, "audit is still running: this time waits for its end")
+            assert Path("ran").read_text() == "ran\n"
+            until(lambda: (ticks.due("audit") or 0.0) < time.time())  # due still, should everybody be killed now
+            Path("go").touch()
+            told(said, "audit ended with 0")
+            told(said, "audit ended with 0")
+            until(lambda: (ticks.due("audit") or 0.0) > time.time())
+    assert Path("ran").read_text() == "ran\nran\n"
 
 
 def test_an_exit_code_calls_for_another_job(said: queue.Queue[str]) -> None:
@@ -152,6 +156,41 @@ def test_an_exit_code_calls_for_another_job(said: queue.Queue[str]) -> None:
     }
     with Served(settings(**jobs)):
         assert told(said, "retrain ended") == "retrain ended with 0"
+
+
+def test_what_is_called_for_is_written_before_anything_else(
+    said: queue.Queue[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a kill leaves it that comes before the scheduler knows."""
+    ticks = due("audit", YEARLY, 5)
+    jobs = {
+        "audit": Scheduled(command=["sh", "-c", "exit 7"], cron=YEARLY, then={7: "retrain"}),
+        "retrain": Scheduled(command=COUNTS, cron=YEARLY),
+    }
+    monkeypatch.setattr(schedule.BackgroundScheduler, "modify_job", lambda *_, **__: None)
+    with Served(settings(**jobs)):
+        told(said, "audit calls for retrain")
+    assert (ticks.due("retrain") or 0.0) > 0
+    assert (ticks.due("retrain") or 4e9) <= time.time()
+
+
+def test_a_job_that_is_called_for_while_it_runs_runs_again_afterwards(said: queue.Queue[str]) -> None:
+    due("retrain", YEARLY, 5)
+    due("audit", YEARLY, 5)
+    waits = "echo ran >> ran; until [ -e go ]; do sleep 0.01; done"
+    jobs = {
+        "audit": Scheduled(
+            command=["sh", "-c", "until [ -e ran ]; do :; done; exit 7"], cron=YEARLY, then={7: "retrain"}
+        ),
+        "retrain": Scheduled(command=["sh", "-c", waits], cron=YEARLY),
+    }
+    with Served(settings(**jobs)):
+        told(said, "audit calls for retrain")
+        told(said, "retrain is still running: this time waits")
+        Path("go").touch()
+        told(said, "retrain ended with 0")
+        told(said, "retrain ended with 0")
+    assert Path("ran").read_text() == "ran\nran\n"
 
 
 def test_a_job_that_cannot_be_run_is_told_and_the_others_go_on(said: queue.Queue[str]) -> None:

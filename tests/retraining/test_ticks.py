@@ -53,6 +53,22 @@ def test_each_time_is_claimed_once(address: str) -> None:
     assert not one.claim("unknown", 1.0)
 
 
+def test_what_is_called_for_is_due_in_the_same_statement(address: str) -> None:
+    ticks = Ticks(address)
+    for job in ("audit", "retrain"):
+        ticks.know(job, "x")
+        ticks.put_off(job, 3.9e9)
+    ticks.claim("audit", 10.0)
+    ticks.end("audit", 7, then="retrain")
+    assert (ticks.code("audit"), ticks.due("audit"), ticks.interrupted("audit")) == (7, 3.9e9, False)
+    assert (ticks.due("retrain") or 0.0) < 3.9e9
+    assert (ticks.code("retrain"), ticks.is_claimed("audit", 10.0), ticks.is_claimed("audit", 11.0)) == (
+        None,
+        True,
+        False,
+    )
+
+
 @pytest.mark.parametrize("planted", ["zzz", b"zzz", 3.9e9, float("inf")])
 def test_a_claim_from_beyond_now_holds_nothing_up(address: str, planted: object) -> None:
     ticks = Ticks(address)
