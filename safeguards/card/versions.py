@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from safeguards.card.card import CardParts, write_card
 from safeguards.card.stated import Stated
-from safeguards.core.errors import ConfigurationError, RegistryError, SafeguardError
+from safeguards.core.errors import ConfigurationError, EvidenceError, RegistryError, SafeguardError
 from safeguards.gate import Candidate, Entry, History, Record, Ruling, Verifier
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def write_cards(
 ) -> list[VersionCard]:
     """Write the cards of the newest versions and of the champion into ``<folder>/<model>-<version>.html``.
 
-    Where the evidence refuses a card, an earlier one of the version is removed; where a store fails, it stays.
+    Where the evidence refuses a card, an earlier one of the version is removed; where store or disk fails, it stays.
 
     Raises:
         ConfigurationError: when ``newest`` is below 0.
@@ -59,7 +59,7 @@ def write_cards(
             write_card(path, record, **parts)
             made.append(VersionCard(version=version, path=path))
         except (SafeguardError, LookupError) as error:
-            if not isinstance(error, (RegistryError, ConfigurationError)):  # refused: what the card told holds no more
+            if isinstance(error, (EvidenceError, LookupError)):  # refused: what the card told holds no more
                 path.unlink(missing_ok=True)
             made.append(VersionCard(version=version, path=None, problem=str(error.args[0])))
     return made

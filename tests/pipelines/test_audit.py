@@ -196,13 +196,13 @@ def test_labels_that_nobody_announced_as_missing_are_a_broken_feed(place: Path, 
 def test_killed_at_every_step_it_ends_as_if_nothing_had_happened(place: Path, run) -> None:
     first, second = (scans(place / name, seed=20 + at, negative=True) for at, name in enumerate(("k1", "k2")))
     assert run(first)[0] == 0
-    command = f'--notice.command=[{sys.executable}, -c, \'open("told", "a").write(input())\']'
+    command = f'--notice.command=[{sys.executable}, -c, \'open("said", "a").write(input())\']'
     for step in STEPS:
         assert killed_before(step, lambda: run(second, command)) == -signal.SIGKILL, step
     assert run(second, command)[0] == 7
     noted = Shelf(root=place / "shelf", model="scans").audits.past()
     assert [audit.opened for audit in noted] == [False, True]
-    said = [json.loads(line) for line in (place / "told").read_text().replace("}{", "}\n{").splitlines()]
+    said = [json.loads(line) for line in (place / "said").read_text().replace("}{", "}\n{").splitlines()]
     assert {one["ended"] for one in said} == {"opened"}
     assert len({one["job"] for one in said}) == 1
     reader = RunReader()
