@@ -13,21 +13,20 @@ import difflib
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
 
 import yaml
-from jsonargparse import ArgumentParser
 from jsonargparse.typing import Path_fr
 from tqdm import tqdm
 
 from pipelines.book import Book
+from pipelines.codes import BROKE, WRONG_CONFIGURATION, Parser
 from pipelines.sensitivity import Again
 from pipelines.train import read
-from pipelines.typos import one_line
 from safeguards import ConfigurationError, SafeguardError
 from safeguards.search import (
     Ending,
@@ -43,9 +42,9 @@ from safeguards.search import (
 )
 from safeguards.tracking import safe_line
 
-__all__ = ["QUIET", "Settings", "Trials", "check_edges", "command", "main"]
+__all__ = ["QUIET", "Settings", "Trials", "check_edges", "command", "main", "reporting"]
 
-BROKE, WRONG_CONFIGURATION, NOTHING_FEASIBLE = 1, 2, 4
+NOTHING_FEASIBLE = 4
 STORAGE = "SAFEGUARDS_SEARCH_STORAGE"
 REPORTER = "safeguards.search.TrialReporter"
 QUIET = {"enable_progress_bar": False, "enable_model_summary": False}
@@ -82,7 +81,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     space = Space.read(settings.space)
     training = read([Path(file.absolute) for file in settings.train])
     constraints = _constraints(settings, training)
-    job = _reporting(training, settings, constraints)
+    job = reporting(
+        training,
+        settings.objectives,
+        constraints,
+        inconclusive_is_feasible=settings.inconclusive_is_feasible,
+        end_after_failures=settings.end_after_failures,
+    )
     check_edges(job, space)
     address = settings.storage or os.environ.get(STORAGE) or "sqlite:///search.db"
     search = Search(
@@ -143,20 +148,12 @@ class Trials:
 
 
 def _parse(arguments: Sequence[str] | None) -> Settings:
-    parser = _Parser(prog="python -m pipelines.search", description=(__doc__ or "").partition("\n")[0])
+    parser = Parser(prog="python -m pipelines.search", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--config", action="config", help="a YAML file such as conf/search.yaml")
     parser.add_class_arguments(Settings)
     given = parser.parse_args(arguments)
     given.pop("config")
     return Settings(**given.as_dict())
-
-
-class _Parser(ArgumentParser):
-    """Says what is wrong in one line."""
-
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        print(f"error: {one_line(message)}", file=sys.stderr)
-        raise SystemExit(WRONG_CONFIGURATION) from ex
 
 
 def _constraints(settings: Settings, training: Mapping[str, Any]) -> list[str]:
@@ -170,13 +167,20 @@ def _constraints(settings: Settings, training: Mapping[str, Any]) -> list[str]:
     return known if settings.constraints is None else settings.constraints
 
 
-def _reporting(training: Mapping[str, Any], settings: Settings, constraints: Sequence[str]) -> dict[str, Any]:
+def reporting(
+    training: Mapping[str, Any],
+    objectives: Iterable[str],
+    constraints: Sequence[str],
+    *,
+    inconclusive_is_feasible: bool,
+    end_after_failures: int | None = None,
+) -> dict[str, Any]:
     """The training run with the callback that reports to the search."""
     reporter = {
-        "objectives": list(settings.objectives),
+        "objectives": list(objectives),
         "constraints": list(constraints),
-        "policy": {"inconclusive_is_feasible": settings.inconclusive_is_feasible},
-        "end_after_failures": settings.end_after_failures,
+        "policy": {"inconclusive_is_feasible": inconclusive_is_feasible},
+        "end_after_failures": end_after_failures,
     }
     trainer = {**training["trainer"], **QUIET}
     trainer["callbacks"] = [*(trainer["callbacks"] or []), {"class_path": REPORTER, "init_args": reporter}]

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipelines.book import Book
-from pipelines.search import QUIET, Trials, check_edges
+from pipelines.search import Trials, check_edges, reporting
 from safeguards import ConfigurationError
 from safeguards.retraining import WEBHOOK
 from safeguards.search import Policy, Search, Space, Torchrun, declared_limits
 
 __all__ = ["SearchFor", "processes_of", "searched", "values_at"]
 
-REPORTER = "safeguards.search.TrialReporter"
 Plain = Mapping[str, Any]
 
 
@@ -58,10 +57,11 @@ def searched(
     are tried first.
     """
     constraints = declared_limits(job["trainer"]["callbacks"] or [])
-    reporting = _reporting(job, asked, constraints)
-    check_edges(reporting, Space.read(asked.space))
+    space = Space.read(asked.space)
+    train = reporting(job, asked.objective, constraints, inconclusive_is_feasible=asked.inconclusive_is_feasible)
+    check_edges(train, space)
     search = Search(
-        space=Space.read(asked.space),
+        space=space,
         objectives=asked.objective,
         constraints=constraints,
         policy=Policy(inconclusive_is_feasible=asked.inconclusive_is_feasible),
@@ -72,7 +72,7 @@ def searched(
         seed=asked.seed,
     )
     known = _begin_warm(search, values_at(champion or {}, asked.space), earlier)
-    trials = _trials(asked, search, reporting, folder)
+    trials = _trials(asked, search, train, folder)
     try:
         result = search.run(trials.train, trials=asked.trials, told=lambda _: trials.book.keep())
     finally:
@@ -130,14 +130,3 @@ def processes_of(job: Plain) -> int:
 
 def _item(node: Any, step: str) -> Any:
     return node[int(step)] if isinstance(node, list) and step.isdigit() and int(step) < len(node) else None
-
-
-def _reporting(job: Plain, asked: SearchFor, constraints: list[str]) -> dict[str, Any]:
-    reporter = {
-        "objectives": list(asked.objective),
-        "constraints": constraints,
-        "policy": {"inconclusive_is_feasible": asked.inconclusive_is_feasible},
-    }
-    trainer = {**job["trainer"], **QUIET}
-    trainer["callbacks"] = [*(trainer["callbacks"] or []), {"class_path": REPORTER, "init_args": reporter}]
-    return {**job, "trainer": trainer}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from safeguards.card.card import checked_card
 from safeguards.card.pages import filled
-from safeguards.card.versions import RECORD, sound_history, told_of
+from safeguards.card.versions import RECORD, told_of
 from safeguards.core.errors import EvidenceError, RegistryError
 from safeguards.gate import Entry, History, Verifier
 from safeguards.tracking import ModelReader, RunReader
@@ -63,7 +63,7 @@ class ModelViews:
             raise LookupError(f"the model {name!r} has no version {version} with a record")
         links = url_for("review.experiments", _external=True)
         try:
-            record, parts = told_of(registry, sound_history(registry), digest)
+            record, parts = told_of(registry, History.sound(registry), digest)
             parts["reader"], parts["links"] = self.reader, links
             page = checked_card(record, **parts)
         except (EvidenceError, RegistryError, LookupError) as error:

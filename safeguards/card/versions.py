@@ -9,15 +9,14 @@ from typing import TYPE_CHECKING
 
 from safeguards.card.card import CardParts, write_card
 from safeguards.card.stated import Stated
-from safeguards.core.errors import ConfigurationError, EvidenceError, RegistryError, SafeguardError
+from safeguards.core.errors import ConfigurationError, EvidenceError, SafeguardError
 from safeguards.gate import Candidate, Entry, History, Record, Ruling, Verifier
+from safeguards.gate.promotion import RECORD
 
 if TYPE_CHECKING:
     from safeguards.tracking import RegisteredModel, RunReader
 
-__all__ = ["RECORD", "VersionCard", "sound_history", "told_of", "write_cards"]
-
-RECORD = "safeguards.record"
+__all__ = ["RECORD", "VersionCard", "told_of", "write_cards"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +48,7 @@ def write_cards(
     """
     if newest < 0:
         raise ConfigurationError(f"write_cards(newest={newest}): expected 0 or more")
-    history = sound_history(registry)
+    history = History.sound(registry)
     made = []
     for version, digest in _asked(registry, history, newest):
         path = Path(folder) / f"{registry.name}-{version}.html"
@@ -63,16 +62,6 @@ def write_cards(
                 path.unlink(missing_ok=True)
             made.append(VersionCard(version=version, path=None, problem=str(error.args[0])))
     return made
-
-
-def sound_history(registry: RegisteredModel) -> History:
-    """The history of a model. Raises `RegistryError` where it was changed."""
-    history = History.of(registry.history(), verifier=Verifier.configured())
-    if history.problems:
-        raise RegistryError(
-            f"the history of {registry.name!r} was changed: {history.problems[0]}; see safeguards audit"
-        )
-    return history
 
 
 def told_of(registry: RegisteredModel, history: History, digest: str) -> tuple[Record, CardParts]:

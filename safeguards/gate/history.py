@@ -14,12 +14,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from safeguards.core.canonical import canonical, digest_of, parse, sha256
-from safeguards.core.errors import EvidenceError
+from safeguards.core.errors import EvidenceError, RegistryError
 from safeguards.core.redact import known_secrets, redact
 from safeguards.core.signing import Signer, Verifier
+
+if TYPE_CHECKING:
+    from safeguards.tracking import RegisteredModel
 
 __all__ = ["Entry", "History", "myself"]
 
@@ -94,6 +97,16 @@ class History:
             entries.append(entry)
             previous = entry.digest
         return cls(entries=tuple(entries), problems=tuple(problems))
+
+    @classmethod
+    def sound(cls, registry: RegisteredModel) -> History:
+        """The history of a registered model. Raises `RegistryError` where it was changed."""
+        history = cls.of(registry.history(), verifier=Verifier.configured())
+        if history.problems:
+            raise RegistryError(
+                f"the history of {registry.name!r} was changed: {history.problems[0]}; see safeguards audit"
+            )
+        return history
 
     @property
     def champion(self) -> int | None:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from safeguards.core.canonical import canonical
 from safeguards.core.errors import EvidenceError, RegistryError
-from safeguards.core.signing import Signer, Verifier
+from safeguards.core.signing import Signer
 from safeguards.gate.candidate import Candidate
 from safeguards.gate.fresh import SECONDS, check_in_a_fresh_process
 from safeguards.gate.history import Entry, History, myself
@@ -108,7 +108,7 @@ def rollback(
     """
     signer = Signer.configured()
     for _ in range(MOST_ROUNDS):
-        history = _sound(registry)
+        history = History.sound(registry)
         target = _target(history, to)
         if target == history.champion and registry.champion() == target:
             return target
@@ -153,7 +153,7 @@ class _Gate:
     @classmethod
     def enter(cls, registry: ModelRegistry) -> _Gate:
         """Read the history, and finish what was stopped between an entry and its alias."""
-        gate = cls(registry=registry, history=_sound(registry))
+        gate = cls(registry=registry, history=History.sound(registry))
         alias, expected = registry.champion(), gate.history.champion
         if alias == expected:
             return gate
@@ -285,22 +285,13 @@ def _follow(registry: ModelRegistry, entry: Entry) -> None:
 def _point(registry: ModelRegistry) -> None:
     """Move the alias to where the newest entry says, until no newer one was written meanwhile."""
     for _ in range(MOST_ROUNDS):
-        wanted = _sound(registry).champion
+        wanted = History.sound(registry).champion
         if wanted is None:
             return
         if registry.champion() != wanted:
             registry.point(wanted)
-        if _sound(registry).champion == wanted:
+        if History.sound(registry).champion == wanted:
             return
-
-
-def _sound(registry: ModelRegistry) -> History:
-    history = History.of(registry.history(), verifier=Verifier.configured())
-    if history.problems:
-        raise RegistryError(
-            f"the history of {registry.name!r} was changed: {history.problems[0]}; see safeguards audit"
-        )
-    return history
 
 
 def is_unfinished(registry: ModelRegistry, history: History, alias: int | None) -> bool:
