@@ -26,8 +26,11 @@ class Ball:
     def __init__(self, origin: Tensor, scale: Tensor, limits: tuple[Tensor, Tensor] | None) -> None:
         self.origin, self.scale, self.limits = origin, scale, limits
 
-    def step(self, x: Tensor, gradient: Tensor, share: Tensor | float) -> Tensor:
-        """A step up the gradient, which is used up, of length ``share`` times eps, brought back into the ball."""
+    def step(self, x: Tensor, gradient: Tensor, share: Tensor | float, going: Tensor | None = None) -> Tensor:
+        """A step up the gradient, which is used up, of length ``share`` times eps, brought back into the ball.
+
+        Where bool ``going`` (N,) is false a row of the ball stays where it is.
+        """
         raise NotImplementedError
 
     def project(self, x: Tensor) -> Tensor:
@@ -53,8 +56,11 @@ class Box(Ball):
         if limits is not None:
             self.low, self.high = torch.maximum(self.low, limits[0]), torch.minimum(self.high, limits[1])
 
-    def step(self, x: Tensor, gradient: Tensor, share: Tensor | float) -> Tensor:
-        return self.project(torch.addcmul(x, self.scale * share, gradient.nan_to_num_(0, 0, 0).sign_()))
+    def step(self, x: Tensor, gradient: Tensor, share: Tensor | float, going: Tensor | None = None) -> Tensor:
+        direction = gradient.nan_to_num_(0, 0, 0).sign_()
+        if going is not None:  # a step of nothing, because to choose between two tensors takes longer
+            direction *= rows_shaped(going, x)
+        return self.project(torch.addcmul(x, self.scale * share, direction))
 
     def project(self, x: Tensor) -> Tensor:
         return x.clamp(self.low, self.high)
@@ -68,10 +74,11 @@ class Ellipsoid(Ball):
     moving a feature towards its range moves it towards a row that is in range.
     """
 
-    def step(self, x: Tensor, gradient: Tensor, share: Tensor | float) -> Tensor:
+    def step(self, x: Tensor, gradient: Tensor, share: Tensor | float, going: Tensor | None = None) -> Tensor:
         slope = gradient.nan_to_num(0, 0, 0) * self.scale
         length = rows_shaped(_norms(slope), slope)
-        return self.project(x + share * self.scale * slope / length.clamp_min(torch.finfo(x.dtype).tiny))
+        stepped = self.project(x + share * self.scale * slope / length.clamp_min(torch.finfo(x.dtype).tiny))
+        return stepped if going is None else torch.where(rows_shaped(going, x), stepped, x)
 
     def project(self, x: Tensor) -> Tensor:
         change = (x - self.origin) / self.scale.where(self.scale > 0, 1.0)
@@ -116,6 +123,8 @@ def _norms(x: Tensor) -> Tensor:
 
 
 def _uniform(seeds: Tensor, count: int) -> Tensor:
-    """Float64 (N, count) strictly between -1 and 1, number j of a row being a hash of its seed and j."""
-    words = mix(mix(seeds).unsqueeze(1) + torch.arange(count))
-    return (words >> 11).double().add_(0.5).div_(2**52)
+    """Float64 (N, count) strictly between -1 and 1: numbers 2j and 2j + 1 of a row are the halves of a hash of its
+    seed and j, so that a number has 32 random bits, more than float32 keeps.
+    """
+    words = mix(mix(seeds).unsqueeze(1) + torch.arange((count + 1) // 2))
+    return words.view(torch.int32)[:, :count].double().add_(0.5).div_(2**31)

@@ -52,8 +52,7 @@ def _climb(
     x = start
     for left in reversed(range(steps)):
         right &= predicted(logits) == y
-        going = right.unsqueeze(1).expand(len(x), x[0].numel()).contiguous().view_as(x)
-        x = torch.where(going, ball.step(x, gradient, share), x)
+        x = ball.step(x, gradient, share, right)
         if left:
             logits, gradient = slope(logits_of, x, y)
     moved = (largest(x - start) != 0) | ~right
