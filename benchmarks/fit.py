@@ -7,8 +7,8 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import torch
 from pytorch_lightning import Callback, Trainer, seed_everything
@@ -29,8 +29,8 @@ from safeguards import (
 from safeguards.core.verdict import Cost
 
 TRAINING, VALIDATION, FEATURES = 32_561, 16_281, 107  # Adult: its two parts, its columns encoded
-EPOCHS, BATCH, ROUNDS = 20, 256, 7
-WIDTH = 32  # the pipelines' own: the smaller the network, the larger the safeguards' share
+BATCH, ROUNDS = 256, 7
+EPOCHS = {32: 20, 512: 10}  # by hidden units: the smaller the network, the larger the safeguards' share
 FIELDS = BatchFields(inputs="inputs", target="target", row_id="row_id", groups={"sex": "sex", "race": "race"})
 
 
@@ -53,77 +53,109 @@ ARMS: dict[str, list[Callable[[], Callback]]] = {
     "overfitting + fairness": [overfitting, fairness],
     "overfitting + fairness + adversarial (pgd, 512 rows, 10 steps)": [overfitting, fairness, attack],
 }
+Data = tuple[Rows, Rows]
 
 
 def measure() -> Result:
     logging.disable(logging.WARNING)
     warnings.filterwarnings("ignore")
     data = _rows(TRAINING, seed=0), _rows(VALIDATION, seed=1)
-    costs: dict[str, list[Cost]] = {}
-    _fit(ARMS["overfitting + fairness"], data, {}, epochs=1)
-    contenders = {name: partial(_fit, made, data, costs) for name, made in ARMS.items()}
+    fits = {width: {name: Fits(width=width, made=made, data=data) for name, made in ARMS.items()} for width in EPOCHS}
+    Fits(width=min(EPOCHS), made=list(ARMS.values())[-1], data=data).fit()
+    contenders = {(width, name): one.fit for width, arms in fits.items() for name, one in arms.items()}
     found = in_rounds(contenders, times=ROUNDS)
     return Result(
         title="Fit with safeguards against the bare fit",
         target="overfitting and fairness together at most 1.02x; attacks as their own share",
-        headings=("safeguards", "seconds, median (quartiles)", "against bare, median of the rounds", "interval"),
-        rows=[_row(name, took, found["bare"]) for name, took in found.items()],
+        headings=(
+            "hidden units",
+            "safeguards",
+            "seconds, median (quartiles)",
+            "against bare, median of the rounds",
+            "interval",
+            "share of the fit by their own account",
+        ),
+        rows=[_row(fits[width][name], name, took, found[width, "bare"]) for (width, name), took in found.items()],
         notes=[
             f"{TRAINING:,} training and {VALIDATION:,} validation rows of {FEATURES} features (synthetic, of Adult's "
-            f"size), {EPOCHS} epochs in batches of {BATCH}, a validation after each, one process. The perceptron has "
-            f"two hidden layers of {WIDTH} units. {ROUNDS} rounds, in each every arm once; a ratio compares two fits "
-            "of one round, and the interval is that of its median (sign test), with the confidence beside it.",
-            "Each safeguard's own account, over all validations: "
-            + "; ".join(_account(*each) for each in costs.items())
-            + ". Per validation the overfitting guard reads and forwards 1,024 training rows, as much as four training "
+            f"size), {_epochs()}, in batches of {BATCH}, a validation after each, one process. The perceptron has two "
+            f"hidden layers. {ROUNDS} rounds, in each every arm once; a ratio compares two fits of one round, and the "
+            "interval is that of its median (sign test), with the confidence beside it.",
+            "Per validation the overfitting guard reads and forwards 1,024 training rows, as much as four training "
             "batches, and both count every batch; fairlearn's second opinion comes once per fit and is in the seconds "
-            "alone.",
+            "alone. A validation took each safeguard: " + "; ".join(_accounts(fits)) + ".",
         ],
     )
 
 
-def _row(name: str, took: list[float], bare: list[float]) -> tuple[str, ...]:
+@dataclass
+class Fits:
+    """Fits of one network with the same safeguards, and what each verdict cost."""
+
+    width: int
+    made: list[Callable[[], Callback]]
+    data: Data
+    costs: dict[str, list[Cost]] = field(default_factory=dict)
+
+    def fit(self) -> float:
+        """Seconds of one more."""
+        epochs = EPOCHS[self.width]
+        seed_everything(0, verbose=False)
+        with tempfile.TemporaryDirectory() as folder:
+            trainer = Trainer(
+                accelerator="cpu",
+                max_epochs=epochs,
+                callbacks=[make() for make in self.made],
+                logger=False,
+                enable_checkpointing=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                num_sanity_val_steps=0,
+                default_root_dir=folder,
+            )
+            training, validation = self.data
+            loaders = DataLoader(training, batch_size=BATCH, shuffle=True), DataLoader(validation, batch_size=BATCH)
+            with contextlib.redirect_stdout(io.StringIO()):  # the table of verdicts
+                took = seconds(lambda: trainer.fit(TabularNet(features=FEATURES, width=self.width), *loaders))
+        reached = verdicts(trainer)
+        assert len(reached) == epochs * len(self.made), "a safeguard that does not judge costs nothing"
+        for verdict in reached:
+            if verdict.cost is not None:
+                self.costs.setdefault(verdict.safeguard, []).append(verdict.cost)
+        return took
+
+    def shares(self) -> list[float]:
+        """The share of its fit that each safeguard had taken at the end, median of the fits."""
+        last = slice(EPOCHS[self.width] - 1, None, EPOCHS[self.width])
+        ended = [[cost.share_of_fit or 0.0 for cost in costs[last]] for costs in self.costs.values()]
+        return [quartiles(each)[1] for each in ended]
+
+
+def _row(fits: Fits, name: str, took: list[float], bare: list[float]) -> tuple[str, ...]:
     lower, middle, upper = quartiles(took)
     ratios = [one / other for one, other in zip(took, bare, strict=True)]
     low, high, surely = median_interval(ratios)
-    between = f"{low:.3f}x to {high:.3f}x ({surely:.1%})"
-    return name, f"{middle:.2f} ({lower:.2f} to {upper:.2f})", f"{quartiles(ratios)[1]:.3f}x", between
-
-
-def _account(safeguard: str, costs: list[Cost]) -> str:
-    """What one judgement took by the safeguard's own clock, and the share of the fit it came to at the end."""
-    lower, middle, upper = quartiles([1000 * cost.seconds for cost in costs])
-    shares = [cost.share_of_fit for cost in costs[EPOCHS - 1 :: EPOCHS] if cost.share_of_fit is not None]
     return (
-        f"{safeguard} {middle:.1f} ms a validation ({lower:.1f} to {upper:.1f}), {quartiles(shares)[1]:.2%} of the fit"
+        str(fits.width),
+        name,
+        f"{middle:.2f} ({lower:.2f} to {upper:.2f})",
+        f"{quartiles(ratios)[1]:.3f}x",
+        f"{low:.3f}x to {high:.3f}x ({surely:.1%})",
+        f"{sum(fits.shares()):.2%}",
     )
 
 
-def _fit(
-    made: list[Callable[[], Callback]], data: tuple[Rows, Rows], costs: dict[str, list[Cost]], epochs: int = EPOCHS
-) -> float:
-    """Seconds of one fit; what each verdict cost is added to ``costs``."""
-    seed_everything(0, verbose=False)
-    with tempfile.TemporaryDirectory() as folder:
-        trainer = Trainer(
-            accelerator="cpu",
-            max_epochs=epochs,
-            callbacks=[make() for make in made],
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            default_root_dir=folder,
-        )
-        loaders = DataLoader(data[0], batch_size=BATCH, shuffle=True), DataLoader(data[1], batch_size=BATCH)
-        with contextlib.redirect_stdout(io.StringIO()):  # the table of verdicts
-            took = seconds(lambda: trainer.fit(TabularNet(features=FEATURES, width=WIDTH), *loaders))
-    assert len(verdicts(trainer)) == epochs * len(made), "a safeguard that does not judge costs nothing"
-    for verdict in verdicts(trainer):
-        if verdict.cost is not None:
-            costs.setdefault(verdict.safeguard, []).append(verdict.cost)
-    return took
+def _epochs() -> str:
+    return " and ".join(f"{epochs} epochs with {width} hidden units" for width, epochs in EPOCHS.items())
+
+
+def _accounts(fits: Mapping[int, Mapping[str, Fits]]) -> list[str]:
+    told = []
+    for width, arms in fits.items():
+        for safeguard, costs in list(arms.values())[-1].costs.items():
+            lower, middle, upper = quartiles([1000 * cost.seconds for cost in costs])
+            told.append(f"{safeguard} {middle:.1f} ms ({lower:.1f} to {upper:.1f}) with {width} hidden units")
+    return told
 
 
 def _rows(n: int, *, seed: int) -> Rows:

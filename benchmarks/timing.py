@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 import statistics
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 __all__ = ["Result", "in_rounds", "in_turns", "median_interval", "quartiles", "seconds"]
+
+Name = TypeVar("Name", bound=Hashable)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,14 +32,14 @@ def seconds(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def in_turns(contenders: Mapping[str, Callable[[], float]], *, times: int) -> dict[str, float]:
+def in_turns(contenders: Mapping[Name, Callable[[], float]], *, times: int) -> dict[Name, float]:
     """Median over ``times`` rounds of what each contender returns; a round asks each once, in alternating order."""
     return {name: statistics.median(values) for name, values in in_rounds(contenders, times=times).items()}
 
 
-def in_rounds(contenders: Mapping[str, Callable[[], float]], *, times: int) -> dict[str, list[float]]:
+def in_rounds(contenders: Mapping[Name, Callable[[], float]], *, times: int) -> dict[Name, list[float]]:
     """What each contender returns in each of ``times`` rounds, which ask each once, in alternating order."""
-    found: dict[str, list[float]] = {name: [] for name in contenders}
+    found: dict[Name, list[float]] = {name: [] for name in contenders}
     for turn in range(times):
         names = list(contenders) if turn % 2 == 0 else list(reversed(contenders))
         for name in names:
