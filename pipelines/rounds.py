@@ -15,8 +15,8 @@ from typing import Any
 import yaml
 
 from pipelines.asking import asked_of, paths_of
-from pipelines.search import QUIET
-from pipelines.warm import SearchFor, processes_of, searched
+from pipelines.train import FIT
+from pipelines.warm import SearchFor, searched
 from safeguards import BatchFields, SafeguardError
 from safeguards.card import Stated, write_card
 from safeguards.gate import (
@@ -45,7 +45,7 @@ from safeguards.retraining import (
     decision,
     refuse_broken,
 )
-from safeguards.search import Torchrun, place
+from safeguards.search import QUIET, Torchrun, place
 from safeguards.tracking import ModelRegistry, RunReader
 
 __all__ = ["Round"]
@@ -158,9 +158,9 @@ class Round:
             "default_root_dir": str(folder.resolve()),
         }
         (folder / CONFIG).write_text(yaml.safe_dump(whole, sort_keys=False))
-        torchrun = Torchrun(
-            command=("-m", "pipelines.train", "fit"),
-            processes=processes_of(whole),
+        torchrun = Torchrun.of(
+            whole,
+            command=FIT,
             seconds=self.seconds,
             environment={name: value for name, value in os.environ.items() if name != WEBHOOK},
         )

@@ -27,7 +27,10 @@ from pipelines.typos import one_line
 from safeguards import ConfigurationError, LimitViolated
 from safeguards.tracking import SaveConfig, safe_line
 
-__all__ = ["command", "main", "read"]
+__all__ = ["FIT", "command", "main", "read"]
+
+FIT = ("-m", "pipelines.train", "fit")
+"""What python is told to train with a further ``--config=FILE``: the processes of a search and of a retraining."""
 
 SHORT_NAMES = [
     getattr(room, name) for room in (safeguards, data, models) for name in room.__all__

@@ -8,13 +8,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pipelines.book import Book
-from pipelines.search import Trials, check_edges, reporting
+from pipelines.train import FIT, read
 from safeguards import ConfigurationError
 from safeguards.retraining import WEBHOOK
-from safeguards.search import Policy, Search, Space, Torchrun, declared_limits
+from safeguards.search import (
+    Book,
+    Policy,
+    Search,
+    Space,
+    Torchrun,
+    Trials,
+    check_edges,
+    declared_limits,
+    reporting,
+)
 
-__all__ = ["SearchFor", "processes_of", "searched", "values_at"]
+__all__ = ["SearchFor", "searched", "values_at"]
 
 Plain = Mapping[str, Any]
 
@@ -57,14 +66,14 @@ def searched(
     are tried first.
     """
     constraints = declared_limits(job["trainer"]["callbacks"] or [])
-    space = Space.read(asked.space)
-    train = reporting(job, asked.objective, constraints, inconclusive_is_feasible=asked.inconclusive_is_feasible)
-    check_edges(train, space)
+    space, policy = Space.read(asked.space), Policy(inconclusive_is_feasible=asked.inconclusive_is_feasible)
+    train = reporting(job, asked.objective, constraints, policy=policy)
+    check_edges(train, space, read)
     search = Search(
         space=space,
         objectives=asked.objective,
         constraints=constraints,
-        policy=Policy(inconclusive_is_feasible=asked.inconclusive_is_feasible),
+        policy=policy,
         storage=storage,
         name=name,
         sampler=asked.sampler,
@@ -73,10 +82,8 @@ def searched(
     )
     known = _begin_warm(search, values_at(champion or {}, asked.space), earlier)
     trials = _trials(asked, search, train, folder)
-    try:
-        result = search.run(trials.train, trials=asked.trials, told=lambda _: trials.book.keep())
-    finally:
-        trials.book.keep(last=True)
+    with trials.book.kept() as heard:
+        result = search.run(trials.train, trials=asked.trials, told=heard)
     best = result.best[0] if result.best else None
     return {
         "study": name,
@@ -98,9 +105,9 @@ def _begin_warm(search: Search, champion: Plain, earlier: str | None) -> Plain:
 
 
 def _trials(asked: SearchFor, search: Search, job: Plain, folder: Path) -> Trials:
-    torchrun = Torchrun(
-        command=("-m", "pipelines.train", "fit"),
-        processes=processes_of(job),
+    torchrun = Torchrun.of(
+        job,
+        command=FIT,
         seconds=asked.seconds,
         environment={key: value for key, value in os.environ.items() if key != WEBHOOK},
     )
@@ -117,15 +124,6 @@ def values_at(configuration: Plain, keys: Mapping[str, Any]) -> dict[str, Any]:
         if node is not None:
             found[key] = node
     return found
-
-
-def processes_of(job: Plain) -> int:
-    """How many processes a training run has on this machine."""
-    devices = job["trainer"]["devices"]
-    processes = len(devices) if isinstance(devices, list) else devices
-    if not isinstance(processes, int) or processes < 1:
-        raise ConfigurationError(f"trainer.devices is {devices!r}: a retraining must know how many processes it has")
-    return processes
 
 
 def _item(node: Any, step: str) -> Any:

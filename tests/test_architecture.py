@@ -25,7 +25,7 @@ MAY_IMPORT = {
     "core": {"core"},
     "deepspeed": {"deepspeed", "core"},
     "evaluation": {"evaluation", "core", "fairness", "drift", "tracking"},
-    "search": {"search", "core"},
+    "search": {"search", "core", "tracking"},  # a study is kept where its trainings are kept
     "tracking": {"tracking", "core"},
     "gate": {"gate", "core", "tracking"},
     "card": {"card", "core", "gate", "tracking"},  # a model card is made from the gate's record, ruling and history

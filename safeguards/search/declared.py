@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from typing import Any
 
+from safeguards.core.errors import ConfigurationError
 from safeguards.core.names import labels
 from safeguards.core.safeguard import Safeguard
 
-__all__ = ["declared_limits"]
+__all__ = ["chosen_limits", "declared_limits"]
 
 
 def declared_limits(callbacks: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -23,6 +25,17 @@ def declared_limits(callbacks: Sequence[Mapping[str, Any]]) -> list[str]:
     watching = [(kind, own) for kind, own in given if issubclass(kind, Safeguard)]
     named = labels((own.get("name"), kind.topic) for kind, own in watching)
     return [f"{label}/{measure}" for label, (_, own) in zip(named, watching, strict=True) for measure in own["limits"]]
+
+
+def chosen_limits(callbacks: Sequence[Mapping[str, Any]], names: Sequence[str] | None = None) -> list[str]:
+    """The limits called so, all that these callbacks declare by default. Raises `ConfigurationError` for an unknown."""
+    known = declared_limits(callbacks)
+    for name in names or []:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1, cutoff=0.0)
+            hint = f"did you mean {near[0]!r}?" if near else "no safeguard of the training run has a limit"
+            raise ConfigurationError(f"constraints: no safeguard sets {name!r}; {hint}")
+    return known if names is None else list(names)
 
 
 def _class_of(path: str) -> type:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,12 +15,22 @@ from safeguards.search.patience import patient
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage, RDBStorage
 
-__all__ = ["open_storage"]
+__all__ = ["STORAGE", "address_of", "open_storage"]
 
+STORAGE = "SAFEGUARDS_SEARCH_STORAGE"
+"""The variable for an address that holds a password."""
+
+MEMORY, FILE = "memory", "sqlite:///search.db"
 HEARTBEAT_SECONDS = 30
 SQLITE_WAIT_SECONDS = 60
 MAKING_TRIES, MAKING_PAUSE_SECONDS = 25, 0.2
 JOURNAL = "journal:"
+
+
+def address_of(written: str | None) -> str | None:
+    """The storage that a configuration writes, else that of the variable `STORAGE`, else a file; None for memory."""
+    address = written or os.environ.get(STORAGE) or FILE
+    return None if address == MEMORY else address
 
 
 def open_storage(address: str | None, retry: Retry) -> BaseStorage:

@@ -16,8 +16,9 @@ from safeguards.core.errors import ConfigurationError, TrialFailed
 from safeguards.search import members
 from safeguards.search.failure import why
 from safeguards.search.line import ADDRESS, Ending, Exchange
+from safeguards.search.storage import STORAGE
 
-__all__ = ["Torchrun", "without_secrets_of"]
+__all__ = ["Torchrun", "processes_of", "without_secrets_of"]
 
 PATIENCE_SECONDS = 0.1
 OPTIONS = ("--standalone", "--local-addr", "127.0.0.1", "--max-restarts", "0")
@@ -45,6 +46,11 @@ class Torchrun:
             raise ConfigurationError(f"Torchrun(processes={self.processes!r}): expected 1 or more")
         if self.seconds is not None and not self.seconds > 0:
             raise ConfigurationError(f"Torchrun(seconds={self.seconds!r}): expected more than 0, or None")
+
+    @classmethod
+    def of(cls, training: Mapping[str, Any], **given: Any) -> Torchrun:
+        """With as many processes as the configuration of a training run has; see `processes_of`."""
+        return cls(processes=processes_of(training), **given)
 
     def run(self, arguments: Sequence[str], folder: Path, prune: Callable[[int, float], bool]) -> Ending:
         """Train with these further arguments and return how it ended; what is printed goes to ``folder/log.txt``, and
@@ -98,6 +104,17 @@ class Torchrun:
         return True
 
 
+def processes_of(training: Mapping[str, Any]) -> int:
+    """How many processes a training run has on this machine. Raises `ConfigurationError` where only it will know."""
+    devices = training["trainer"]["devices"]
+    processes = len(devices) if isinstance(devices, list) else devices
+    if not isinstance(processes, int) or processes < 1:
+        raise ConfigurationError(
+            f"trainer.devices is {devices!r}: how many processes it has must be known; write their number"
+        )
+    return processes
+
+
 def _mark(address: str) -> str:
     return f"{ADDRESS}={address}"
 
@@ -127,13 +144,13 @@ def _concluded(ending: Ending | None, returncode: int, log: str) -> Ending:
     raise TrialFailed(SILENT if returncode == 0 else why(returncode, log))
 
 
-def without_secrets_of(address: str, environment: Mapping[str, str]) -> dict[str, str]:
-    """The environment without what opens the database at ``address``: its password, and libpq's own variables."""
-    written = (urlsplit(address).password or "") if "://" in address else ""
+def without_secrets_of(address: str | None, environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without what opens the database at ``address``: its password, `STORAGE` and libpq's variables."""
+    written = (urlsplit(address).password or "") if address and "://" in address else ""
     opens = {form for form in (written, unquote(written)) if form}
 
     def tells(name: str, value: str) -> bool:
         said = value in opens or any(f":{password}@" in value for password in opens)
-        return said or value == address or name in LIBPQ
+        return said or value == address or name in (STORAGE, *LIBPQ)
 
     return {name: value for name, value in environment.items() if not tells(name, value)}

@@ -141,6 +141,16 @@ def test_another_study_may_tell_what_to_try_first(trained, tmp_path):
     assert trained[0][2][1]["model"]["init_args"]["learning_rate"] == best
 
 
+def test_the_best_is_trained_again_under_other_seeds(trained, tmp_path, capsys):
+    assert search(tmp_path, trials=1, sensitivity=2) == 0
+    told = capsys.readouterr().out
+    page = "safeguards_runs/search/search/again-0000/sensitivity.html"
+    assert "trial 0 keeps every limit with each of 3 seeds" in told
+    assert told.endswith(f"sensitivity: {page}\n")
+    assert Path(page).is_file()
+    assert [given["seed_everything"] for _, given, _ in trained[0][1:3]] == [1, 2]
+
+
 def test_the_storage_of_the_environment_stays_out_of_the_trial(trained, tmp_path, monkeypatch):
     monkeypatch.setenv("SAFEGUARDS_SEARCH_STORAGE", f"sqlite:///{tmp_path / 'x.db'}")
     monkeypatch.setenv("PGPASSWORD", "hunter2")

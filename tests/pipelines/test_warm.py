@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.warm import SearchFor, processes_of, searched, values_at
+from pipelines.warm import SearchFor, searched, values_at
 from safeguards import ConfigurationError
 from safeguards.search import Ending, Torchrun
 
@@ -115,16 +115,9 @@ def test_a_key_that_nothing_has_is_told_before_the_first_trial(
     assert not (tmp_path / "searches.db").exists()
 
 
-@pytest.mark.parametrize("devices", ["auto", 0])
-def test_processes_that_nobody_knows_are_one_clear_line(devices: object) -> None:
-    with pytest.raises(ConfigurationError, match=r"trainer\.devices is "):
-        processes_of({"trainer": {"devices": devices}})
-
-
 def test_values_are_found_at_their_keys() -> None:
     nested = {"a": {"b": [{"c": 1}, {"c": 2}]}, "d": None}
     assert values_at(nested, dict.fromkeys(["a.b.1.c", "a.b.7.c", "a.x", "d", "a.b.c"])) == {"a.b.1.c": 2}
-    assert [processes_of({"trainer": {"devices": devices}}) for devices in (2, [0, 1, 2])] == [2, 3]
 
 
 @pytest.mark.parametrize("wrong", [{"space": {}}, {"objective": {}}, {"trials": 0}, {"objective": {"a": 1, "b": 2}}])

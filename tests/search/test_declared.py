@@ -1,7 +1,10 @@
 """Limits are called as the verdicts of the run that sets them."""
 
+import pytest
+
 from safeguards import Limit, verdicts
-from safeguards.search import declared_limits
+from safeguards.core.errors import ConfigurationError
+from safeguards.search import chosen_limits, declared_limits
 from tests.helpers.toys import Accuracy, Net, loader, trainer
 
 FAIRNESS = "safeguards.FairnessCheck"
@@ -40,3 +43,15 @@ def test_verdicts_are_called_the_same(tmp_path) -> None:
     declared = declared_limits([{"class_path": "tests.helpers.toys.Accuracy", "init_args": one} for one in asked])
     assert declared == [f"{verdict.safeguard}/{verdict.measure}" for verdict in verdicts(job)]
     assert declared == ["toy/accuracy", "toy.2/accuracy", "a_20_b/accuracy", "toy.3/accuracy"]
+
+
+def test_those_that_are_asked_for_must_be_there() -> None:
+    callbacks = [{"class_path": FAIRNESS, "init_args": {"limits": LIMITS}}]
+    first, second = declared_limits(callbacks)
+    assert chosen_limits(callbacks) == [first, second]
+    assert chosen_limits(callbacks, [second]) == [second]
+    assert chosen_limits(callbacks, []) == []
+    with pytest.raises(ConfigurationError, match="did you mean 'fairness/worst_group_accuracy'"):
+        chosen_limits(callbacks, ["fairness/worst_group_acuracy"])
+    with pytest.raises(ConfigurationError, match="no safeguard of the training run has a limit"):
+        chosen_limits([], ["fairness/worst_group_accuracy"])

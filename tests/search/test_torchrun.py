@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from safeguards.core.errors import ConfigurationError, TrialFailed
-from safeguards.search import Torchrun, without_secrets_of
+from safeguards.search import Torchrun, processes_of, without_secrets_of
 from safeguards.search.line import ADDRESS
 from safeguards.search.members import marked
 from safeguards.search.torchrun import Heard
@@ -149,3 +149,14 @@ def test_marks_are_found_in_whatever_was_started():
 def test_a_wrong_argument_is_told_where_it_enters(wrong, said):
     with pytest.raises(ConfigurationError, match=said):
         Torchrun(command=("x",), **wrong)
+
+
+@pytest.mark.parametrize("devices", ["auto", -1, 0, []])
+def test_processes_that_nobody_knows_are_one_clear_line(devices):
+    with pytest.raises(ConfigurationError, match=r"trainer\.devices is .*; write their number"):
+        processes_of({"trainer": {"devices": devices}})
+
+
+@pytest.mark.parametrize(("devices", "processes"), [(2, 2), ([0, 1, 2], 3)])
+def test_a_trial_has_the_processes_of_its_training_run(devices, processes):
+    assert Torchrun.of({"trainer": {"devices": devices}}, command=("train.py",)).processes == processes

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from copy import deepcopy
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from safeguards.search import Search, pictures_of
-from safeguards.tracking import StudyTracker
+from safeguards.search.album import pictures_of
+
+if TYPE_CHECKING:
+    from safeguards.search.result import Result
+    from safeguards.search.study import Search
+    from safeguards.tracking import StudyTracker
 
 __all__ = ["Book"]
 
@@ -26,6 +31,8 @@ class Book:
     @classmethod
     def of(cls, search: Search, training: Mapping[str, Any]) -> Book:
         """In the store and the experiment of the training run's own tracker."""
+        from safeguards.tracking import StudyTracker
+
         settings = next((one.get("init_args") or {} for one in _keepers(training)), None)
         if settings is None:
             return cls(search=search, tracker=None)
@@ -46,6 +53,19 @@ class Book:
         """What the study holds now, and ``more`` files by name."""
         if self.tracker is not None:
             self.tracker.keep(self.search.story(), lambda: {**self._files(), **(more or {})}, last=last)
+
+    @contextmanager
+    def kept(self, told: Callable[[Result], None] = lambda _: None) -> Iterator[Callable[[Result], None]]:
+        """What `Search.run` tells is told on and kept; the run of the study is closed however the search ends."""
+
+        def heard(found: Result) -> None:
+            told(found)
+            self.keep()
+
+        try:
+            yield heard
+        finally:
+            self.keep(last=True)
 
     def _files(self) -> dict[str, bytes]:
         return {"result.txt": self.search.result().text().encode(), **pictures_of(self.search)}
