@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from safeguards.retraining.commands import Commands
     from safeguards.retraining.comparing import FROZEN, compared
     from safeguards.retraining.deciding import Decision, broken, decision, refuse_broken
+    from safeguards.retraining.desk import Desk, Scheduled
     from safeguards.retraining.intake import MANIFEST, Delivery, Manifest, deliver, take, taken
     from safeguards.retraining.job import Job, only_one
     from safeguards.retraining.keeping import KeepModel, Kept
@@ -36,6 +37,7 @@ __all__ = [
     "DataRefused",
     "Decision",
     "Delivery",
+    "Desk",
     "Job",
     "KeepModel",
     "Kept",
@@ -43,6 +45,7 @@ __all__ = [
     "Look",
     "Manifest",
     "Notice",
+    "Scheduled",
     "Shelf",
     "Ticks",
     "Trigger",
@@ -69,6 +72,7 @@ _HOMES = {
     "Commands": "commands",
     **dict.fromkeys(("FROZEN", "compared"), "comparing"),
     **dict.fromkeys(("Decision", "broken", "decision", "refuse_broken"), "deciding"),
+    **dict.fromkeys(("Desk", "Scheduled"), "desk"),
     **dict.fromkeys(("MANIFEST", "Delivery", "Manifest", "deliver", "take", "taken"), "intake"),
     **dict.fromkeys(("Job", "only_one"), "job"),
     **dict.fromkeys(("KeepModel", "Kept"), "keeping"),

@@ -64,20 +64,33 @@ class Ticks:
         """The job is due next at this moment."""
         self._tell("UPDATE safeguards_schedule SET due = :until WHERE job = :job", job=job, until=until)
 
-    def claim(self, job: str, moment: float) -> bool:
+    def claim(self, job: str, moment: float, *, following: float | None = None) -> bool:
         """Whether this scheduler is the one that runs what was due at ``moment``: of several one is told so.
+
+        In the same statement the job is due next at ``following``, unless it was called for after ``moment``.
 
         A claim that lies beyond now is none: a clock that once was ahead made it, or somebody who wrote no number,
         which SQLite counts as greater than any.
         """
         claimed = self._tell(
-            "UPDATE safeguards_schedule SET claimed = :moment, begun = :moment "
+            "UPDATE safeguards_schedule SET claimed = :moment, begun = :moment, "
+            "due = CASE WHEN due > :moment THEN due ELSE :following END "
             "WHERE job = :job AND (claimed IS NULL OR claimed < :moment OR claimed > :now)",
             job=job,
             moment=moment,
+            following=following,
             now=time.time(),
         )
         return claimed == 1
+
+    def pass_over(self, job: str, moment: float, *, following: float | None) -> None:
+        """What was due at ``moment`` is not run: the job is due next at ``following``, as when it is claimed."""
+        self._tell(
+            "UPDATE safeguards_schedule SET due = :following WHERE job = :job AND (due IS NULL OR due <= :moment)",
+            job=job,
+            moment=moment,
+            following=following,
+        )
 
     def is_claimed(self, job: str, moment: float) -> bool:
         """Whether a run was claimed for this moment or a later one, and not from beyond now."""

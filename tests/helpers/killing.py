@@ -1,4 +1,4 @@
-"""A child that is killed with SIGKILL at a step of a job."""
+"""Children of a test, and one that is killed with SIGKILL at a step of a job."""
 
 from __future__ import annotations
 
@@ -7,21 +7,36 @@ import signal
 import sys
 from collections.abc import Callable
 
-__all__ = ["killed_before"]
+__all__ = ["begun", "ended", "killed_before"]
+
+
+def begun(work: Callable[[], object]) -> int:
+    """A child that does this work, by its id; its exit code is what the work returns where that is a number, else 0."""
+    child = os.fork()
+    if child:
+        return child
+    code = 0
+    try:
+        done = work()
+        code = done if isinstance(done, int) else 0
+    finally:
+        os._exit(code)
+
+
+def ended(child: int) -> int:
+    """How it ended: its exit code, or the negative number of the signal that killed it."""
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def killed_before(step: str, work: Callable[[], object]) -> int:
     """How a child ends that is killed when a step has done its work and is about to count as done."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
     def watch(event: str, arguments: tuple[object, ...]) -> None:
         if event == "os.rename" and str(arguments[1]).endswith(f"-{step}"):
             os.kill(os.getpid(), signal.SIGKILL)
 
-    sys.addaudithook(watch)
-    try:
+    def watched() -> None:
+        sys.addaudithook(watch)
         work()
-    finally:
-        os._exit(0)
+
+    return ended(begun(watched))

@@ -115,3 +115,16 @@ def test_a_store_cut_at_any_length_is_told_in_one_line(tmp_path: Path) -> None:
             assert ticks.due("audit") is None
         except SafeguardError as error:
             assert "\n" not in str(error)  # noqa: PT017 - at many lengths
+
+
+def test_what_is_claimed_or_passed_over_is_due_next_unless_it_was_called_for_later(address: str) -> None:
+    ticks = Ticks(address)
+    ticks.know("audit", "x")
+    ticks.put_off("audit", 10.0)
+    assert ticks.claim("audit", 10.0, following=20.0)
+    assert ticks.due("audit") == 20.0
+    ticks.pass_over("audit", 20.0, following=30.0)
+    assert ticks.due("audit") == 30.0
+    ticks.pass_over("audit", 25.0, following=40.0)
+    assert ticks.claim("audit", 26.0, following=40.0)
+    assert ticks.due("audit") == 30.0
