@@ -15,6 +15,7 @@ from packaging.requirements import Requirement
 from tqdm import tqdm
 
 from safeguards._cli import tracking
+from safeguards.core.redact import safe_line
 
 __all__ = ["Finding", "run"]
 
@@ -51,7 +52,7 @@ def run(*, tracking_uri: str, quiet: bool) -> int:
             progress.update()
     for name, finding in findings.items():
         if not (quiet and finding.healthy):
-            print(f"{'ok' if finding.healthy else 'PROBLEM':<9}{name:<13}{finding.text}")
+            print(f"{'ok' if finding.healthy else 'PROBLEM':<9}{name:<13}{safe_line(finding.text)}")
     return 0 if all(finding.healthy for finding in findings.values()) else 1
 
 

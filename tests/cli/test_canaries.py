@@ -9,11 +9,14 @@ from typing import Any
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
 
+from safeguards._cli import doctor
 from safeguards.card import review_app
 from safeguards.cli import main
 from safeguards.core.errors import ConfigurationError
 from safeguards.core.verdict import Moment, Outcome, Verdict
+from safeguards.deepspeed import ops
 from safeguards.gate.fresh import check_here
 from safeguards.tracking import MLflowTracker, ModelRegistry, RunReader
 from tests.gate.evidence import GOOD, REQUIRED, candidate
@@ -136,3 +139,28 @@ def test_an_error_quotes_no_address_with_its_password(
     captured = capfd.readouterr()
     assert "127.0.0.1" in caplog.text
     assert CANARY not in repr(caught.value) + caplog.text + captured.out + captured.err
+
+
+@pytest.mark.parametrize("compiler", ["there", "not there"])
+def test_the_doctor_says_no_secret_of_a_machine_in_which_every_name_is_hostile(
+    compiler: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("DB_PASSWORD", CANARY)
+    builds = tmp_path / f"\x1b[31m{CANARY}"
+    (builds / "cpu_adam").mkdir(parents=True)
+    (builds / "cpu_adam" / "lock").touch()
+    monkeypatch.setattr(ops, "build_roots", lambda: [builds])
+    (builds / "g++").touch(0o755 if compiler == "there" else 0o644)
+    monkeypatch.setenv("CXX", str(builds / "g++"))
+    (tmp_path / "broken.py").write_text(f"import sys; sys.exit({HOSTILE!r})")
+    monkeypatch.setattr(doctor, "HANDSHAKE", tmp_path / "broken.py")
+    monkeypatch.setattr(doctor, "required", lambda: [Requirement(f"{CANARY}>=1")])
+    assert main(["doctor", "--tracking-uri", f"{AWAY}/{CANARY}"]) == 1
+    captured = capfd.readouterr()
+    said = captured.out + captured.err
+    assert said.count("PROBLEM") == (4 if compiler == "there" else 5), said
+    assert "rm " in said
+    assert "two processes cannot talk over gloo" in said
+    assert "127.0.0.1" in said
+    assert CANARY not in said
+    assert "\x1b" not in said
