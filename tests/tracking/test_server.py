@@ -167,7 +167,9 @@ def test_its_database_is_locked(served: Server, here: Path, monkeypatch: Patch) 
 
 @contextlib.contextmanager
 def mounted(folder: Path, options: str) -> Iterator[None]:
-    """A file system of memory over a folder. Root is stopped by no permission, but by a mount."""
+    """A file system of memory over a folder. Root is stopped by no permission, but by a mount; where nobody may mount
+    one, the cases without a mount show the same fault.
+    """
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", str(folder)], capture_output=True, text=True)
     if done.returncode != 0:
         pytest.skip(f"no file system can be mounted here: {done.stderr.strip()}")
@@ -199,6 +201,14 @@ def fill(folder: Path) -> None:
             pass
 
 
+def onto_a_full_device(folder: Path) -> None:
+    """The file below the folder that this process has open takes no more, as one on a full disk; needs no mount."""
+    [file] = [one for one in Path("/proc/self/fd").iterdir() if Path(os.path.realpath(one)).is_relative_to(folder)]
+    device = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(device, int(file.name))
+    os.close(device)
+
+
 @pytest.mark.parametrize("how", ["ro,size=64k", "size=64k", "a file"])
 def test_its_artifacts_cannot_be_written(how: str, served: Server, here: Path, monkeypatch: Patch) -> None:
     """Read only, full, or not there: values arrive, artifacts wait, and the run says so until they are synced."""
@@ -216,7 +226,8 @@ def test_its_artifacts_cannot_be_written(how: str, served: Server, here: Path, m
     synced(served, here)
 
 
-def test_the_disk_of_the_spool_is_full(served: Server, here: Path, monkeypatch: Patch) -> None:
+@pytest.mark.parametrize("how", ["a file system", "a device"])
+def test_the_disk_of_the_spool_is_full(how: str, served: Server, here: Path, monkeypatch: Patch) -> None:
     """What the disk does not take goes from memory, artifacts from where they lie."""
     served.up()
     monkeypatch.setattr(tracker, "END_SECONDS", 30.0)
@@ -230,8 +241,10 @@ def test_the_disk_of_the_spool_is_full(served: Server, here: Path, monkeypatch: 
         put(self, entities)
 
     monkeypatch.setattr(tracker.Spool, "put", noted)
-    with mounted(spool, "size=128k"):
-        fit(served, here, monkeypatch, spool=spool, epochs=10, _1=lambda: fill(spool))
+    away = mounted(spool, "size=128k") if how == "a file system" else contextlib.nullcontext()
+    with away:
+        full = fill if how == "a file system" else onto_a_full_device
+        fit(served, here, monkeypatch, spool=spool, epochs=10, _1=lambda: full(spool))
         [place] = spools_below(spool)
         kept = points(list(read(place)))
     run = only_run(served, here)
