@@ -13,7 +13,6 @@ broke; 2 the configuration is wrong. (`safeguards audit` is another thing: it ch
 from __future__ import annotations
 
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,33 +20,14 @@ from typing import Any
 
 from jsonargparse.typing import Path_fr
 
-from pipelines.asking import asked_of, paths_of
-from pipelines.codes import Parser, conclude
-from safeguards import BatchFields, Verdict
-from safeguards.gate import Policy, champion, load_model
-from safeguards.retraining import (
-    DataRefused,
-    Delivery,
-    Job,
-    LiveCheck,
-    Look,
-    Notice,
-    Shelf,
-    Trigger,
-    alarms,
-    lacks,
-    only_one,
-    publish_audit,
-    refuse_broken,
-    write_ledger,
-)
-from safeguards.search import place
+from pipelines.codes import Parser, conclude, without_places
+from safeguards.gate import Policy
+from safeguards.retraining import Held, Job, LiveCheck, Look, Notice, Shelf, Trigger, only_one
 from safeguards.tracking import ModelRegistry
 
 __all__ = ["Settings", "audit", "command", "main", "parse"]
 
 CALM, NO_MODEL, OPENED = 0, 4, 7
-PLACES = ("delivery", "directory", "notice")  # the same audit elsewhere is the same audit
 CODES: Mapping[str, int] = {"calm": CALM, "alarm": CALM, "opened": OPENED, "no model": NO_MODEL}
 
 
@@ -80,112 +60,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def audit(settings: Settings, told: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The steps of a live audit, in order; ``told`` are the settings as plain values."""
+    """The data, then the steps; ``told`` are the settings as plain values, which make the job what it is."""
     shelf = Shelf(root=Path(settings.directory), model=settings.model)
     registry = ModelRegistry(settings.model, settings.tracking_uri)
     policy = Policy.read(settings.policy.absolute)
-    with only_one(shelf.folder, f"live audit of {settings.model}"):
+    with only_one(shelf.folder, f"live audit of {settings.model}"), settings.notice.of_refused(settings.model):
         version = registry.champion()
         if version is None:
             print(f"{settings.model}: there is no model in production to audit")
             return {"ended": "no model"}
-        try:
-            delivery = shelf.take(Path(settings.delivery))
-            made_of = {name: value for name, value in told.items() if name not in PLACES}
-            key = {"live audit": made_of, "delivery": delivery.manifest.fingerprint, "version": version}
-            job = Job(shelf.job(key), key=key, told=lambda step: print(f"live audit: {step}", flush=True))
-            held = Held(settings=settings, shelf=shelf, registry=registry, policy=policy, delivery=delivery)
-            ended = _steps(held, job)
-        except DataRefused as refused:
-            settings.notice.send({"model": settings.model, "ended": "data refused", "why": str(refused)}, key="refused")
-            raise
+        delivery = shelf.take(Path(settings.delivery))
+        key = {"live audit": without_places(told), "delivery": delivery.manifest.fingerprint, "version": version}
+        job = Job(shelf.job(key), key=key, told=lambda step: print(f"live audit: {step}", flush=True))
+        held = Held(
+            shelf=shelf,
+            registry=registry,
+            policy=policy,
+            delivery=delivery,
+            files=settings.files,
+            fields={name: getattr(settings, name) for name in ("inputs", "target", "row_id", "groups")},
+            labels=settings.labels,
+            look_for=settings.look,
+            check=settings.check,
+            trigger=settings.trigger,
+            experiment=settings.experiment,
+            tracking_uri=settings.tracking_uri,
+        )
+        ended = _steps(held, job, settings)
     print("\n".join([f"{settings.model}: {ended['ended']}", *ended["verdicts"], f"  {job.folder}"]))
     return ended
 
 
-def _steps(held: Held, job: Job) -> Mapping[str, Any]:
+def _steps(held: Held, job: Job, settings: Settings) -> Mapping[str, Any]:
+    """In order, each of them done once; a calm audit is told to nobody."""
     judged = job.step("judge", held.judge)
     noted = job.step("note", lambda _: held.note(judged, job.folder.name))
     job.step("publish", lambda at: held.publish(at, judged, f"audit-{job.folder.name}"))
-    ended = "opened" if noted["opened"] else "alarm" if noted["alarm"] else "calm"
-    told = [f"  {one['measure']}: {one['outcome']}, {one['reason']}" for one in judged["verdicts"]]
-    said = {"model": held.settings.model, "delivery": held.settings.delivery, "ended": ended, "verdicts": told}
+    ended = {"model": settings.model, "delivery": settings.delivery, **held.ended(judged, noted)}
     if noted["alarm"]:
-        job.step("tell", lambda _: {"failures": held.settings.notice.send(said, key=job.key)})
-    return said
-
-
-@dataclass(frozen=True, kw_only=True)
-class Held:
-    """The model in production, held against a delivery."""
-
-    settings: Settings
-    shelf: Shelf
-    registry: ModelRegistry
-    policy: Policy
-    delivery: Delivery
-
-    def judge(self, folder: Path) -> Mapping[str, Any]:
-        """Drift of the columns, then what the model answers on the new rows beside what it answered on its own."""
-        unlabelled = lacks(self.delivery, self.settings.labels)
-        with tempfile.TemporaryDirectory() as fetched:
-            reigning = champion(self.registry, Path(fetched))
-            if reigning is None:
-                raise DataRefused("the model in production was withdrawn meanwhile; call this again")
-            learned_from = self.shelf.learned_from(reigning.record.data)
-            columns, drift = self.settings.look.compare(
-                learned_from, self.delivery, but=self.settings.labels if unlabelled else ()
-            )
-            refuse_broken(columns)
-            training = self.shelf.training(reigning.record.config)
-            module = load_model(reigning.stored, allowed=self.policy.classes)
-        verdicts = self.settings.check.judge(
-            drift=drift,
-            drift_limit=self.settings.look.limit,
-            now=asked_of(
-                module, place(training, paths_of(self.settings.files, self.delivery)), self._fields(unlabelled)
-            ),
-            before=asked_of(module, training, self._fields(unlabelled=False)),
-            step=len(self.shelf.audits.past()),
-        )
-        write_ledger(folder, verdicts)
-        return {"model": reigning.record.digest, "verdicts": [verdict.to_dict() for verdict in verdicts]}
-
-    def _fields(self, unlabelled: bool) -> BatchFields:
-        asked = self.settings
-        target = None if unlabelled else asked.target
-        return BatchFields(inputs=asked.inputs, target=target, row_id=asked.row_id, groups=asked.groups)
-
-    def note(self, judged: Mapping[str, Any], job: str) -> Mapping[str, Any]:
-        """Write in the book of audits whether this one alarms, and whether that opens a retraining."""
-        reasons = alarms(_verdicts(judged))
-        noted = self.shelf.audits.note(
-            data=self.delivery.manifest.fingerprint,
-            model=judged["model"],
-            reasons=reasons,
-            trigger=self.settings.trigger,
-            job=job,
-        )
-        return {"alarm": noted.alarm, "opened": noted.opened}
-
-    def publish(self, folder: Path, judged: Mapping[str, Any], run_id: str) -> Mapping[str, Any]:
-        """Keep the verdicts in MLflow."""
-        verdicts = _verdicts(judged)
-        write_ledger(folder, verdicts)
-        publish_audit(
-            verdicts,
-            folder,
-            run_id=run_id,
-            name=f"live audit of {self.settings.model}",
-            experiment=self.settings.experiment,
-            tracking_uri=self.settings.tracking_uri,
-            tags={"live_audit.model": self.settings.model, "live_audit.record": judged["model"]},
-        )
-        return {}
-
-
-def _verdicts(judged: Mapping[str, Any]) -> tuple[Verdict, ...]:
-    return tuple(Verdict.from_dict(one) for one in judged["verdicts"])
+        job.step("tell", lambda _: {"failures": settings.notice.send(ended, key=job.key)})
+    return ended
 
 
 def parse(arguments: Sequence[str] | None) -> tuple[Settings, Mapping[str, Any]]:

@@ -13,8 +13,9 @@ from safeguards import ConfigurationError, SafeguardError
 from safeguards.retraining import AlreadyRunning, DataRefused
 from safeguards.tracking import safe_line
 
-__all__ = ["ANOTHER_AT_WORK", "BROKE", "DATA_REFUSED", "WRONG_CONFIGURATION", "Parser", "conclude"]
+__all__ = ["ANOTHER_AT_WORK", "BROKE", "DATA_REFUSED", "WRONG_CONFIGURATION", "Parser", "conclude", "without_places"]
 
+PLACES = ("delivery", "directory", "notice")
 BROKE, WRONG_CONFIGURATION, ANOTHER_AT_WORK, DATA_REFUSED = 1, 2, 5, 6
 FAILURES: Mapping[type[SafeguardError], int] = {
     AlreadyRunning: ANOTHER_AT_WORK,
@@ -47,6 +48,11 @@ class Parser(ArgumentParser):
         given.pop("config")
         told = yaml.safe_load(parser.dump(given, skip_unset=False))
         return settings(**parser.instantiate(given).as_dict()), told
+
+
+def without_places(told: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings that make a job what it is: the same job elsewhere is the same job."""
+    return {name: value for name, value in told.items() if name not in PLACES}
 
 
 def conclude(main: Callable[[], int]) -> int:

@@ -19,20 +19,31 @@ from typing import Any, Literal
 
 from jsonargparse.typing import Path_fr
 
-from pipelines.codes import Parser, conclude
-from pipelines.rounds import Round
-from pipelines.train import read
-from pipelines.warm import SearchFor
-from safeguards import SafeguardError
+from pipelines.codes import Parser, conclude, without_places
+from pipelines.train import FIT, read
 from safeguards.card import Stated
-from safeguards.gate import Candidate, Policy
-from safeguards.retraining import Attack, Audit, DataRefused, Job, Look, Notice, Shelf, only_one
-from safeguards.tracking import ModelRegistry, safe_line
+from safeguards.gate import Policy
+from safeguards.retraining import (
+    COMPLETE,
+    Attack,
+    Audit,
+    Job,
+    Look,
+    Notice,
+    Round,
+    SearchFor,
+    Shelf,
+    carded,
+    carded_again,
+    conclusion,
+    ending,
+    only_one,
+)
+from safeguards.tracking import ModelRegistry
 
 __all__ = ["Settings", "command", "main", "parse", "retrain"]
 
 PROMOTED, KEPT, NOTHING_TO_DO = 0, 3, 4
-PLACES = ("delivery", "directory", "notice")  # the same job elsewhere is the same job
 CODES: Mapping[str, int] = {"promoted": PROMOTED, "kept": KEPT, "nothing to do": NOTHING_TO_DO}
 
 
@@ -73,107 +84,64 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def retrain(settings: Settings, told: Mapping[str, Any]) -> Mapping[str, Any]:
-    """The steps of a retraining, in order; ``told`` are the settings as plain values, which make the job what it is."""
+    """The data, then the steps; ``told`` are the settings as plain values, which make the job what it is."""
     shelf = Shelf(root=Path(settings.directory), model=settings.model)
     training = read([Path(file.absolute) for file in settings.train])
     policy = Policy.read(settings.policy.absolute)
     registry = ModelRegistry(settings.model, settings.tracking_uri)
-    with only_one(shelf.folder, f"retraining of {settings.model}"):
-        try:
-            delivery = shelf.take(Path(settings.delivery))
-            made_of = {name: value for name, value in told.items() if name not in PLACES}
-            opened = shelf.audits.opened(delivery.manifest.fingerprint)
-            key = {"delivery": delivery.manifest.fingerprint, "settings": made_of, "training": training}
-            key |= {} if opened is None else {"opened": [opened.data, opened.model]}
-            job = Job(shelf.job(key), key=key, told=_say)
-            this = Round(
-                shelf=shelf,
-                registry=registry,
-                policy=policy,
-                delivery=delivery,
-                training=training,
-                files=settings.files,
-                frozen=settings.frozen,
-                fields={name: getattr(settings, name) for name in ("inputs", "target", "row_id", "groups")},
-                attack=settings.attack,
-                look_for=settings.look,
-                objective=settings.objective,
-                seconds=settings.seconds,
-                code=settings.code,
-                lock=settings.lock,
-                stated=Stated.read(None if settings.card is None else settings.card.absolute),
-                tracking_uri=settings.tracking_uri,
-                links=settings.review,
-            )
-            ended = _steps(this, job, settings, opened)
-        except DataRefused as refused:
-            settings.notice.send({"model": settings.model, "ended": "data refused", "why": str(refused)}, key="refused")
-            raise
-    print(_conclusion(ended))
+    with only_one(shelf.folder, f"retraining of {settings.model}"), settings.notice.of_refused(settings.model):
+        delivery = shelf.take(Path(settings.delivery))
+        opened = shelf.audits.opened(delivery.manifest.fingerprint)
+        key = {"delivery": delivery.manifest.fingerprint, "settings": without_places(told), "training": training}
+        key |= {} if opened is None else {"opened": [opened.data, opened.model]}
+        this = Round(
+            job=Job(shelf.job(key), key=key, told=_say),
+            shelf=shelf,
+            registry=registry,
+            policy=policy,
+            delivery=delivery,
+            training=training,
+            files=settings.files,
+            frozen=settings.frozen,
+            fields={name: getattr(settings, name) for name in ("inputs", "target", "row_id", "groups")},
+            attack=settings.attack,
+            look_for=settings.look,
+            objective=settings.objective,
+            seconds=settings.seconds,
+            code=settings.code,
+            lock=settings.lock,
+            stated=Stated.read(None if settings.card is None else settings.card.absolute),
+            tracking_uri=settings.tracking_uri,
+            links=settings.review,
+            command=FIT,
+            read=read,
+        )
+        ended = _steps(this, settings, opened)
+    print(conclusion(ended))
     return ended
 
 
-def _steps(this: Round, job: Job, settings: Settings, opened: Audit | None) -> Mapping[str, Any]:
-    met = job.step("meet", this.meet)
-    reigning = Candidate.read(job.place("meet")) if met["champion"] else None
-    seen = job.step(
-        "look", lambda at: this.look(at, reigning, forced=settings.force, when=settings.when, opened=opened)
-    )
-    told = {"model": settings.model, "delivery": settings.delivery, "decision": seen["reason"], "job": str(job.folder)}
-    ended: Mapping[str, Any] = {**told, "ended": "nothing to do", "reasons": []}
+def _steps(this: Round, settings: Settings, opened: Audit | None) -> Mapping[str, Any]:
+    """In order, each of them done once; those after a training are only for one that came to its end."""
+    job, wanted = this.job, settings.search
+    job.step("meet", this.meet)
+    seen = job.step("look", lambda at: this.look(at, forced=settings.force, when=settings.when, opened=opened))
+    why = seen["reason"]
+    about = {"model": settings.model, "delivery": settings.delivery, "decision": why, "job": str(job.folder)}
+    ended = ending(about)
     if seen["retrain"]:
-        ended = _trained(this, job, reigning, told, search=settings.search, why=seen["reason"])
+        found = {} if wanted is None else job.step("search", lambda at: this.search(at, wanted))
+        trained = job.step("train", lambda at: this.train(at, found))
+        ended = ending(about, trained)
+        if trained["state"] == COMPLETE:
+            answers = job.step("compare", lambda at: this.compare(at, found))
+            job.step("seal", lambda at: this.seal(at, answers, found))
+            ruled = job.step("rule", lambda _: this.rule(why), given={"policy": this.policy.digest})
+            ended = ending(about, trained, ruled, carded(job, lambda at: this.card(at, ruled)))
         if opened is not None:
             job.step("answer", lambda _: this.answer(opened))
     job.step("tell", lambda _: {"failures": settings.notice.send(ended, key=job.key)})
-    return _with_card(this, job, reigning, ended) if "no_card" in ended else ended
-
-
-def _trained(
-    this: Round,
-    job: Job,
-    reigning: Candidate | None,
-    told: Mapping[str, Any],
-    *,
-    search: SearchFor | None,
-    why: str,
-) -> Mapping[str, Any]:
-    found: Mapping[str, Any] = {}
-    if search is not None:
-        found = job.step("search", lambda at: this.search(at, search, reigning))
-    trained = job.step("train", lambda at: this.train(at, found))
-    if trained["state"] != "complete":
-        return {**told, "ended": "kept", "reasons": [f"the safeguards ended the training: {trained['reason']}"]}
-    answers = job.step("compare", lambda at: this.compare(at, job.place("train"), reigning, found))
-    job.step("seal", lambda at: this.seal(at, job.place("train"), reigning, answers, found))
-    policy = {"policy": this.policy.digest}  # another policy rules anew
-    ruled = job.step("rule", lambda _: this.rule(job.place("seal"), job.place("train"), why=why), given=policy)
-    card = job.step("card", lambda at: _card(this, at, job.place("seal"), reigning, ruled))
-    found = {"card": str(job.place("card") / card["card"])} if "card" in card else card
-    return {**told, "ended": "promoted" if ruled["admitted"] else "kept", **ruled, **found}
-
-
-def _card(
-    this: Round, folder: Path, sealed: Path, reigning: Candidate | None, ruled: Mapping[str, Any]
-) -> Mapping[str, Any]:
-    """The card, or why there is none: who waits for an answer or for news does not wait for it."""
-    try:
-        return this.card(folder, sealed, reigning, ruled)
-    except Exception as error:  # whatever is wrong with the card, the ruling stands
-        return {"no_card": _why(error)}
-
-
-def _with_card(this: Round, job: Job, reigning: Candidate | None, ended: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Once more the card that could not be written, now that all is answered and told."""
-    try:
-        card = job.step("card-again", lambda at: this.card(at, job.place("seal"), reigning, ended))
-    except Exception as error:  # the step is not done, and the next call tries it
-        return {**ended, "no_card": _why(error)}
-    return {**ended, "card": str(job.place("card-again") / card["card"])}
-
-
-def _why(error: Exception) -> str:
-    return safe_line(error if isinstance(error, SafeguardError) else f"{type(error).__name__}: {error}")
+    return carded_again(job, lambda at: this.card(at, ended), ended)
 
 
 def parse(arguments: Sequence[str] | None) -> tuple[Settings, Mapping[str, Any]]:
@@ -183,16 +151,6 @@ def parse(arguments: Sequence[str] | None) -> tuple[Settings, Mapping[str, Any]]
 
 def _say(step: str) -> None:
     print(f"retraining: {step}", flush=True)
-
-
-def _conclusion(ended: Mapping[str, Any]) -> str:
-    told = [
-        f"{ended['model']}: {ended['ended']}; {ended['decision']}",
-        *(f"  {safe_line(why)}" for why in ended["reasons"]),
-    ]
-    if "no_card" in ended and "card" not in ended:
-        told.append(f"  the card is not written: {ended['no_card']}; call this again to write it")
-    return "\n".join([*told, f"  {ended.get('card', ended['job'])}"])
 
 
 def command() -> int:

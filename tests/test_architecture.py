@@ -29,7 +29,8 @@ MAY_IMPORT = {
     "tracking": {"tracking", "core"},
     "gate": {"gate", "core", "tracking"},
     "card": {"card", "core", "gate", "tracking"},  # a model card is made from the gate's record, ruling and history
-    "retraining": {"retraining", "core", "drift", "fairness", "adversarial", "deepspeed", "gate", "tracking"},
+    "retraining": {"retraining", "core", "drift", "fairness", "adversarial", "deepspeed"}
+    | {"search", "gate", "card", "tracking"},  # a retraining searches, rules and tells
     "_cli": {"_cli", "card", "core", "deepspeed", "gate", "tracking"},
 }
 ONLY_ROOM_OF = {"mlflow": "tracking", "deepspeed": "deepspeed", "optuna": "search"}

@@ -8,22 +8,30 @@ if TYPE_CHECKING:
     from safeguards.core.errors import AlreadyRunning, DataRefused
     from safeguards.retraining.asking import Answers, Attack, answers, same_rows
     from safeguards.retraining.auditbook import AuditBook
+    from safeguards.retraining.auditing import Held
+    from safeguards.retraining.cards import carded, carded_again
     from safeguards.retraining.commands import Commands
     from safeguards.retraining.comparing import FROZEN, compared
     from safeguards.retraining.deciding import Decision, broken, decision, refuse_broken
     from safeguards.retraining.desk import Desk, Scheduled
+    from safeguards.retraining.endings import COMPLETE, conclusion, ending
     from safeguards.retraining.intake import MANIFEST, Delivery, Manifest, deliver, take, taken
     from safeguards.retraining.job import Job, only_one
     from safeguards.retraining.keeping import KeepModel, Kept
     from safeguards.retraining.live import LiveCheck, alarms
     from safeguards.retraining.looking import Look, lacks
-    from safeguards.retraining.notify import WEBHOOK, Notice
+    from safeguards.retraining.notify import WEBHOOK, Notice, without_webhook
     from safeguards.retraining.publishing import publish_audit, write_ledger
+    from safeguards.retraining.round import Round
     from safeguards.retraining.shelf import DELIVERY, Shelf
+    from safeguards.retraining.testrows import asked_of, paths_of
     from safeguards.retraining.ticks import Ticks
+    from safeguards.retraining.training import trained
     from safeguards.retraining.trigger import Audit, Trigger
+    from safeguards.retraining.warm import SearchFor, searched
 
 __all__ = [
+    "COMPLETE",
     "DELIVERY",
     "FROZEN",
     "MANIFEST",
@@ -38,6 +46,7 @@ __all__ = [
     "Decision",
     "Delivery",
     "Desk",
+    "Held",
     "Job",
     "KeepModel",
     "Kept",
@@ -45,23 +54,34 @@ __all__ = [
     "Look",
     "Manifest",
     "Notice",
+    "Round",
     "Scheduled",
+    "SearchFor",
     "Shelf",
     "Ticks",
     "Trigger",
     "alarms",
     "answers",
+    "asked_of",
     "broken",
+    "carded",
+    "carded_again",
     "compared",
+    "conclusion",
     "decision",
     "deliver",
+    "ending",
     "lacks",
     "only_one",
+    "paths_of",
     "publish_audit",
     "refuse_broken",
     "same_rows",
+    "searched",
     "take",
     "taken",
+    "trained",
+    "without_webhook",
     "write_ledger",
 ]
 
@@ -69,20 +89,27 @@ _HOMES = {
     **dict.fromkeys(("AlreadyRunning", "DataRefused"), "safeguards.core.errors"),
     **dict.fromkeys(("Answers", "Attack", "answers", "same_rows"), "asking"),
     "AuditBook": "auditbook",
+    "Held": "auditing",
+    **dict.fromkeys(("carded", "carded_again"), "cards"),
     "Commands": "commands",
     **dict.fromkeys(("FROZEN", "compared"), "comparing"),
     **dict.fromkeys(("Decision", "broken", "decision", "refuse_broken"), "deciding"),
     **dict.fromkeys(("Desk", "Scheduled"), "desk"),
+    **dict.fromkeys(("COMPLETE", "conclusion", "ending"), "endings"),
     **dict.fromkeys(("MANIFEST", "Delivery", "Manifest", "deliver", "take", "taken"), "intake"),
     **dict.fromkeys(("Job", "only_one"), "job"),
     **dict.fromkeys(("KeepModel", "Kept"), "keeping"),
     **dict.fromkeys(("LiveCheck", "alarms"), "live"),
     **dict.fromkeys(("Look", "lacks"), "looking"),
-    **dict.fromkeys(("WEBHOOK", "Notice"), "notify"),
+    **dict.fromkeys(("WEBHOOK", "Notice", "without_webhook"), "notify"),
+    "Round": "round",
     **dict.fromkeys(("DELIVERY", "Shelf"), "shelf"),
     **dict.fromkeys(("publish_audit", "write_ledger"), "publishing"),
+    **dict.fromkeys(("asked_of", "paths_of"), "testrows"),
     "Ticks": "ticks",
+    "trained": "training",
     **dict.fromkeys(("Audit", "Trigger"), "trigger"),
+    **dict.fromkeys(("SearchFor", "searched"), "warm"),
 }
 
 

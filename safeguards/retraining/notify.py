@@ -10,15 +10,16 @@ import subprocess
 import threading
 import urllib.error
 import urllib.request
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from safeguards.core.errors import ConfigurationError
+from safeguards.core.errors import ConfigurationError, DataRefused
 from safeguards.core.redact import known_secrets, redact, redact_tree
 
-__all__ = ["WEBHOOK", "Notice"]
+__all__ = ["WEBHOOK", "Notice", "without_webhook"]
 
 WEBHOOK = "SAFEGUARDS_WEBHOOK"
 LONGEST_WORD = 200  # of what a command said about its failure
@@ -59,6 +60,15 @@ class Notice:
         failures = [self._run(body)] if self.command else []
         failures += [self._post(body, key)] if self.address else []
         return [redact(why, secrets) for why in failures if why is not None]
+
+    @contextmanager
+    def of_refused(self, model: str) -> Iterator[None]:
+        """Data that are refused within are told, and the refusal goes on."""
+        try:
+            yield
+        except DataRefused as refused:
+            self.send({"model": model, "ended": "data refused", "why": str(refused)}, key="refused")
+            raise
 
     def _run(self, body: bytes) -> str | None:
         assert self.command is not None  # noqa: S101 - asked before
@@ -111,6 +121,11 @@ class Notice:
                 return self._silent
             return f"the web hook cannot be reached ({getattr(cause, 'strerror', None) or type(cause).__name__})"
         return None
+
+
+def without_webhook(environment: Mapping[str, str]) -> dict[str, str]:
+    """The environment without the address of the web hook: no training needs it."""
+    return {name: value for name, value in environment.items() if name != WEBHOOK}
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):

@@ -10,14 +10,13 @@ import torch
 import yaml
 from torch.nn import functional
 
-from pipelines.asking import paths_of
 from pipelines.data.scans import PIXELS, DigitScans
 from pipelines.models import ImageNet8
 from pipelines.train import read
 from safeguards import Limit, Moment, Outcome, Verdict
 from safeguards.core.ledger import Ledger
 from safeguards.gate import Policy, promote, seal, store_model
-from safeguards.retraining import Shelf, deliver
+from safeguards.retraining import Shelf, deliver, paths_of
 from safeguards.search import place as placed
 from safeguards.tracking import ModelRegistry
 

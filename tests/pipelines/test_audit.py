@@ -12,10 +12,9 @@ import pytest
 import yaml
 
 from pipelines import audit, retrain
-from pipelines.rounds import Round
 from safeguards import Outcome
 from safeguards.core.ledger import read
-from safeguards.retraining import Shelf, Trigger, only_one
+from safeguards.retraining import Round, Shelf, Trigger, only_one
 from safeguards.search import Ending, Torchrun
 from safeguards.tracking import RunReader
 from tests.helpers.killing import killed_before

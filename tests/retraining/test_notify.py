@@ -10,8 +10,8 @@ from typing import ClassVar
 
 import pytest
 
-from safeguards.core.errors import ConfigurationError
-from safeguards.retraining import Notice
+from safeguards.core.errors import ConfigurationError, DataRefused, EvidenceError
+from safeguards.retraining import Notice, without_webhook
 
 CANARY = "hunter2canary99"
 MESSAGE = {"model": "risk", "why": f"sqlite://me:{CANARY}@host/db is down", "token": CANARY, "text": "<script>"}
@@ -143,3 +143,18 @@ def test_a_configured_address_is_in_no_message(tmp_path: Path) -> None:
     (failure,) = notice.send({"why": f"posted to {address}"}, key="1")
     assert "posted to" in (tmp_path / "told").read_text()
     assert "k3-token" not in (tmp_path / "told").read_text() + failure
+
+
+def test_data_that_are_refused_are_told_and_stay_refused(tmp_path: Path) -> None:
+    notice = Notice(command=[sys.executable, "-c", f"open({str(tmp_path / 'told')!r}, 'w').write(input())"])
+    with pytest.raises(EvidenceError), notice.of_refused("risk"):
+        raise EvidenceError("another fault")
+    assert not (tmp_path / "told").exists()
+    with pytest.raises(DataRefused, match="half a file"), notice.of_refused("risk"):
+        raise DataRefused("half a file")
+    told = json.loads((tmp_path / "told").read_text())
+    assert told == {"model": "risk", "ended": "data refused", "why": "half a file", "job": "refused"}
+
+
+def test_a_training_does_not_get_the_address() -> None:
+    assert without_webhook({"SAFEGUARDS_WEBHOOK": "https://hooks.example/secret", "PATH": "/bin"}) == {"PATH": "/bin"}

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from pipelines.train import FIT, read
-from safeguards import ConfigurationError
-from safeguards.retraining import WEBHOOK
+from safeguards.core.errors import ConfigurationError
+from safeguards.retraining.notify import without_webhook
 from safeguards.search import (
     Book,
     Policy,
@@ -57,13 +56,16 @@ def searched(
     *,
     storage: str,
     name: str,
+    command: Sequence[str],
+    read: Callable[[Sequence[Path]], object],
     champion: Plain | None = None,
     earlier: str | None = None,
 ) -> Plain:
     """The best feasible values for a training run, none where no trial keeps every limit; a study goes on where it was.
 
-    ``champion`` is the configuration that the champion was trained with, ``earlier`` the study of its own search: both
-    are tried first.
+    ``command`` is what python is told to train with a further ``--config=FILE``; ``read`` parses such files, and what
+    it raises for an edge of the space goes through before the first trial. ``champion`` is the configuration that the
+    champion was trained with, ``earlier`` the study of its own search: both are tried first.
     """
     constraints = declared_limits(job["trainer"]["callbacks"] or [])
     space, policy = Space.read(asked.space), Policy(inconclusive_is_feasible=asked.inconclusive_is_feasible)
@@ -81,7 +83,8 @@ def searched(
         seed=asked.seed,
     )
     known = _begin_warm(search, values_at(champion or {}, asked.space), earlier)
-    trials = _trials(asked, search, train, folder)
+    torchrun = Torchrun.of(train, command=command, seconds=asked.seconds, environment=without_webhook(os.environ))
+    trials = Trials(job=train, folder=folder, torchrun=torchrun, book=Book.of(search, train))
     with trials.book.kept() as heard:
         result = search.run(trials.train, trials=asked.trials, told=heard)
     best = result.best[0] if result.best else None
@@ -102,16 +105,6 @@ def _begin_warm(search: Search, champion: Plain, earlier: str | None) -> Plain:
     if earlier is not None and earlier != search.study.study_name:
         search.learn_from(earlier)
     return known
-
-
-def _trials(asked: SearchFor, search: Search, job: Plain, folder: Path) -> Trials:
-    torchrun = Torchrun.of(
-        job,
-        command=FIT,
-        seconds=asked.seconds,
-        environment={key: value for key, value in os.environ.items() if key != WEBHOOK},
-    )
-    return Trials(job=job, folder=folder, torchrun=torchrun, book=Book.of(search, job))
 
 
 def values_at(configuration: Plain, keys: Mapping[str, Any]) -> dict[str, Any]:

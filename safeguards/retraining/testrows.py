@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from jsonargparse import ArgumentParser
-from pytorch_lightning import LightningDataModule
-from torch import nn
+from safeguards.retraining.asking import Answers, Attack, answers
+from safeguards.retraining.intake import Delivery
 
-from safeguards import BatchFields
-from safeguards.retraining import Answers, Attack, Delivery, answers
+if TYPE_CHECKING:
+    from pytorch_lightning import LightningDataModule
+    from torch import nn
+
+    from safeguards import BatchFields
 
 __all__ = ["asked_of", "paths_of"]
 
@@ -32,6 +34,9 @@ def paths_of(files: Mapping[str, str], delivery: Delivery) -> dict[str, str]:
 
 
 def _data(training: Mapping[str, Any]) -> LightningDataModule:
+    from jsonargparse import ArgumentParser
+    from pytorch_lightning import LightningDataModule
+
     parser = ArgumentParser(exit_on_error=False)
     parser.add_subclass_arguments(LightningDataModule, "data", required=True)
     made = parser.instantiate(parser.parse_object({"data": deepcopy(training["data"])}))

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from pipelines.warm import SearchFor, searched, values_at
 from safeguards import ConfigurationError
+from safeguards.retraining import SearchFor, searched
+from safeguards.retraining.warm import values_at
 from safeguards.search import Ending, Torchrun
 
 RATE = "model.init_args.learning_rate"
@@ -54,7 +55,8 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 
 def search(folder: Path, name: str = "first", asked: SearchFor = ASKED, **more: Any) -> Any:
-    return searched(asked, JOB, folder, storage=f"sqlite:///{folder / 'searches.db'}", name=name, **more)
+    given = {"command": ("train.py",), "read": lambda files: files[0].read_text(), **more}
+    return searched(asked, JOB, folder, storage=f"sqlite:///{folder / 'searches.db'}", name=name, **given)
 
 
 def test_the_champions_values_come_first_and_then_those_of_its_search(tmp_path: Path, trained: list[float]) -> None:
@@ -104,15 +106,34 @@ def test_killed_in_a_trial_it_goes_on_with_those_it_has(
     assert len(trained) == 1
 
 
-def test_a_key_that_nothing_has_is_told_before_the_first_trial(
-    tmp_path: Path, trained: list[float], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_key_that_nothing_has_is_told_before_the_first_trial(tmp_path: Path, trained: list[float]) -> None:
+    def refuses(files: Sequence[Path]) -> None:
+        assert "learning_rat:" in files[0].read_text()
+        raise SystemExit(2)
+
     wrong = {"model.init_args.learning_rat": SPACE[RATE]}
     with pytest.raises(SystemExit, match="2"):
-        search(tmp_path, asked=SearchFor(space=wrong, objective={"val_loss": "minimize"}))
-    assert "did you mean 'learning_rate'?" in capsys.readouterr().err
+        search(tmp_path, asked=SearchFor(space=wrong, objective={"val_loss": "minimize"}), read=refuses)
     assert trained == []
     assert not (tmp_path / "searches.db").exists()
+
+
+@pytest.mark.parametrize("seconds", [None, 7.0])
+def test_trials_train_by_the_given_command_without_the_address_of_the_hook(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seconds: float | None
+) -> None:
+    seen: list[Torchrun] = []
+
+    def ends(job: Torchrun, *_: object) -> Ending:
+        seen.append(job)
+        return Ending(state="complete", values={"val_loss": 1.0}, violations={"fairness/worst_group_accuracy": -1.0})
+
+    monkeypatch.setattr(Torchrun, "run", ends)
+    monkeypatch.setenv("SAFEGUARDS_WEBHOOK", "https://hooks.example/secret")
+    search(tmp_path, asked=SearchFor(space=SPACE, objective={"val_loss": "minimize"}, trials=1, seconds=seconds))
+    assert [(one.command, one.processes, one.seconds) for one in seen] == [(("train.py",), 1, seconds)]
+    assert "SAFEGUARDS_WEBHOOK" not in seen[0].environment
+    assert "PATH" in seen[0].environment
 
 
 def test_values_are_found_at_their_keys() -> None:
