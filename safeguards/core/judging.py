@@ -6,7 +6,6 @@ collectives; the same verdict everywhere.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -15,7 +14,7 @@ import torch
 
 from safeguards.core.block import Block
 from safeguards.core.errors import NotApplicable, RankError
-from safeguards.core.limit import decide
+from safeguards.core.limit import judged
 from safeguards.core.predictions import Unsaid
 from safeguards.core.ranks import describe
 from safeguards.core.rows import Rows
@@ -158,22 +157,13 @@ def _said(cut: tuple[int, int] | None) -> str:
 
 
 def _verdict(safeguard: Safeguard, measure: str, entry: Entry, found: Measurement, cost: Cost) -> Verdict:
-    limit = safeguard.limits[measure]
-    decision = decide(found, limit, on=safeguard.decide_on)
-    return Verdict(
+    return judged(
+        found,
+        safeguard.limits[measure],
         safeguard=safeguard.label,
         measure=measure,
-        outcome=decision.outcome,
-        reason=decision.reason,
         moment=entry.scene.moment,
-        value=None if found.insufficient and math.isnan(found.value) else found.value,
-        limit=limit,
-        margin=decision.margin,
-        unit=found.unit,
-        interval=found.interval,
-        n=found.n,
-        rows_to_decide=decision.rows_to_decide,
-        details=found.details,
+        on=safeguard.decide_on,
         cost=cost,
     )
 

@@ -8,9 +8,9 @@ from numbers import Real
 from typing import Literal
 
 from safeguards.core.errors import ConfigurationError
-from safeguards.core.verdict import Measurement, Outcome
+from safeguards.core.verdict import Cost, Measurement, Moment, Outcome, Verdict
 
-__all__ = ["DecideOn", "Decision", "Limit", "decide"]
+__all__ = ["DecideOn", "Decision", "Limit", "decide", "judged"]
 
 MOST_TIMES_NARROWER = 1e4
 DecideOn = Literal["interval", "point"]
@@ -76,6 +76,38 @@ def decide(found: Measurement, limit: Limit, *, on: DecideOn = "interval") -> De
     crosses = outcome is Outcome.INCONCLUSIVE and not (found.insufficient or found.shrunk)
     rows = _rows_to_decide(found, limit) if crosses else None
     return Decision(outcome=outcome, margin=margin, reason=reason, rows_to_decide=rows)
+
+
+def judged(
+    found: Measurement,
+    limit: Limit,
+    *,
+    safeguard: str,
+    measure: str,
+    moment: Moment,
+    on: DecideOn = "interval",
+    cost: Cost | None = None,
+) -> Verdict:
+    """`decide`, as the verdict of a safeguard. Its value is None where the evidence gave no number, NaN where the model
+    or the safeguard did.
+    """
+    decision = decide(found, limit, on=on)
+    return Verdict(
+        safeguard=safeguard,
+        measure=measure,
+        outcome=decision.outcome,
+        reason=decision.reason,
+        moment=moment,
+        value=None if found.insufficient and math.isnan(found.value) else found.value,
+        limit=limit,
+        margin=decision.margin,
+        unit=found.unit,
+        interval=found.interval,
+        n=found.n,
+        rows_to_decide=decision.rows_to_decide,
+        details=found.details,
+        cost=cost,
+    )
 
 
 def _ladder(found: Measurement, limit: Limit, on: DecideOn) -> tuple[Outcome, str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from safeguards.core.arguments import check_shares, check_whole
 from safeguards.core.errors import ConfigurationError
-from safeguards.core.limit import Limit, decide
+from safeguards.core.limit import Limit, judged
 from safeguards.core.verdict import Measurement, Moment, Outcome, Verdict
 from safeguards.fairness import MEASURES, compare_groups
 from safeguards.retraining.asking import Answers
@@ -59,8 +59,8 @@ class LiveCheck:
         """
         moment = Moment(stage=STAGE, epoch=0, step=step)
         found = self._measured(now, before)
-        judged = [_verdict(name, found[name], limit, moment) for name, limit in self.limits.items()]
-        return (_verdict(DRIFT, drift, drift_limit, moment), *judged)
+        asked = [_verdict(name, found[name], limit, moment) for name, limit in self.limits.items()]
+        return (_verdict(DRIFT, drift, drift_limit, moment), *asked)
 
     def _measured(self, now: Answers, before: Answers) -> dict[str, Measurement | None]:
         faulty = int((~np.isfinite(np.concatenate([now.confidence, before.confidence]))).sum())
@@ -114,19 +114,4 @@ def _verdict(measure: str, found: Measurement | None, limit: Limit, moment: Mome
         return Verdict(
             safeguard=LIVE, measure=measure, outcome=Outcome.NOT_EVALUATED, reason=why, moment=moment, limit=limit
         )
-    made = decide(found, limit)
-    return Verdict(
-        safeguard=LIVE,
-        measure=measure,
-        outcome=made.outcome,
-        reason=made.reason,
-        moment=moment,
-        value=None if math.isnan(found.value) else found.value,
-        limit=limit,
-        margin=made.margin,
-        unit=found.unit,
-        interval=found.interval,
-        n=found.n,
-        rows_to_decide=made.rows_to_decide,
-        details=found.details,
-    )
+    return judged(found, limit, safeguard=LIVE, measure=measure, moment=moment)

@@ -7,8 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from safeguards.core.errors import ConfigurationError
-from safeguards.core.limit import Limit, decide
-from safeguards.core.verdict import Measurement, Outcome
+from safeguards.core.limit import Limit, decide, judged
+from safeguards.core.verdict import Cost, Measurement, Moment, Outcome
 
 AT_MOST = Limit(at_most=0.1)
 AT_LEAST = Limit(at_least=0.9)
@@ -155,3 +155,25 @@ def test_nan_never_passes(bound: float, least: bool, on: str) -> None:
     for measurement in (found(math.nan), found(math.nan, (bound - 1, bound - 1)), found(bound, (math.nan, math.nan))):
         decision = decide(measurement, limit, on=on)  # type: ignore[arg-type]
         assert decision.outcome is not Outcome.PASS or (on == "point" and not math.isnan(measurement.value))
+
+
+@pytest.mark.parametrize(
+    ("measurement", "outcome", "value"),
+    [
+        (found(0.05), Outcome.PASS, 0.05),
+        (found(math.nan, model_fault="NaN logits"), Outcome.FAIL, math.nan),
+        (found(math.nan), Outcome.ERROR, math.nan),
+        (found(math.nan, insufficient="no rows"), Outcome.INCONCLUSIVE, None),
+        (found(0.05, insufficient="3 rows"), Outcome.INCONCLUSIVE, 0.05),
+    ],
+)
+def test_a_verdict_has_no_value_only_where_the_evidence_gave_none(
+    measurement: Measurement, outcome: Outcome, value: float | None
+) -> None:
+    moment, cost = Moment(stage="validate", epoch=0, step=1), Cost(seconds=0.1)
+    made = judged(measurement, AT_MOST, safeguard="toy", measure="gap", moment=moment, cost=cost)
+    decided = decide(measurement, AT_MOST)
+    assert (made.outcome, made.reason, made.margin) == (outcome, decided.reason, decided.margin)
+    assert made.value == value or (value is not None and math.isnan(value) and math.isnan(made.value or 0.0))
+    assert (made.safeguard, made.measure, made.moment, made.limit) == ("toy", "gap", moment, AT_MOST)
+    assert (made.n, made.cost) == (100, cost)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import pytest
 
-from safeguards import Limit, Measurement, Outcome
+from safeguards import Limit, Measurement, Outcome, Verdict
 from safeguards.core.errors import ConfigurationError
 from safeguards.retraining import Answers, LiveCheck, alarms
 from safeguards.retraining.measures import accuracy
@@ -76,6 +77,17 @@ def test_a_model_that_answers_nan_fails_all_it_is_asked() -> None:
     assert {name: outcome for name, outcome in found.items() if name != "drifted_share"} == dict.fromkeys(
         LIMITS, Outcome.FAIL
     )
+
+
+def test_a_number_that_was_not_produced_is_told_as_nan_by_whoever_failed() -> None:
+    """NaN of the model is a FAIL and an alarm, NaN of the audit an ERROR and none; neither is the lack of a value."""
+    broken = {"drift": Measurement(value=math.nan, n=1000), "drift_limit": Limit(at_most=0.1)}
+    check = LiveCheck(limits=LIMITS)
+    found = check.judge(**broken, now=answered(900, confidence=math.nan), before=answered(900))
+    again = [Verdict.from_dict(verdict.to_dict()) for verdict in found]
+    assert [one.outcome for one in again] == [Outcome.ERROR, *[Outcome.FAIL] * len(LIMITS)]
+    assert all(one.value is not None and math.isnan(one.value) and one.margin is None for one in again)
+    assert len(alarms(found)) == len(LIMITS)
 
 
 def test_without_labels_only_the_shift_is_told() -> None:
