@@ -15,9 +15,8 @@ import yaml
 from pipelines import deliver, retrain
 from pipelines.data.scans import PIXELS
 from safeguards.gate import Record
-from safeguards.retraining import only_one
 from safeguards.tracking import ModelRegistry
-from tests.helpers.killing import killed_before
+from tests.helpers.killing import begun, ended, killed_before
 
 CONF = Path(__file__).parents[2] / "conf"
 STEPS = ("meet", "look", "train", "compare", "seal", "rule", "card", "tell")
@@ -113,10 +112,27 @@ def test_new_data_without_drift_call_for_nothing_when_only_drift_does(
     assert "nothing to do; drift" in capsys.readouterr().out
 
 
+def under_zero(place: Path) -> list[str]:
+    """Trained by two processes under ZeRO stage 2."""
+    files = [CONF / "scans" / "train.yaml", CONF / "strategy" / "cpu2.yaml", place / "short.yaml"]
+    return asked(place, "same again", f"--train=[{', '.join(map(str, files))}]")
+
+
+def test_of_two_at_once_one_retrains_under_zero_and_one_steps_back(
+    place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children = [begun(lambda: run(monkeypatch, under_zero(place))) for _ in range(2)]
+    assert sorted(map(ended, children)) == [3, 5]
+    (second,) = place.glob("shelf/scans/jobs/*/*-train/processes/*/*/1")
+    assert "DeepSpeedCPUStrategy" in (second.parents[3] / "config.yaml").read_text()
+    registry = ModelRegistry("scans")
+    assert ([one.number for one in registry.versions()], registry.champion()) == ([1, 2], 1)
+
+
 def test_a_challenger_that_gains_too_little_is_compared_row_by_row_and_kept_out(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert run(monkeypatch, asked(place, "same again")) == 3
+    assert run(monkeypatch, under_zero(place)) == 3
     assert "paired/accuracy: " in capsys.readouterr().out
     records = {
         Record.read(path).digest: Record.read(path) for path in place.glob("shelf/scans/jobs/*/*-seal/record.json")
@@ -131,12 +147,6 @@ def test_a_challenger_that_gains_too_little_is_compared_row_by_row_and_kept_out(
     for digest in records:
         ModelRegistry("scans").fetch(digest, ["card.html"], place / "in MLflow" / digest)
     assert {path.read_text() for path in place.glob("in MLflow/*/card.html")} == {*pages}
-
-
-def test_two_at_once(place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    with only_one(place / "shelf" / "scans", "retraining of scans"):
-        assert run(monkeypatch, asked(place, "first")) == 5
-    assert "another retraining" in capsys.readouterr().err
 
 
 def test_half_a_file_is_refused_and_somebody_is_told(
