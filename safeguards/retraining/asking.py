@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from safeguards.core.batch import read_labels, rows_of, select
 from safeguards.core.canonical import sha256
-from safeguards.core.errors import ConfigurationError, FieldError, NotApplicable
+from safeguards.core.errors import ConfigurationError, DataRefused, FieldError, NotApplicable
 from safeguards.core.identity import hash_ids, mix
 from safeguards.core.predictions import answered
 
@@ -46,6 +46,8 @@ class Answers:
 
     ``robust`` says which rows are right and stay so under the attack; None where none was made. A row whose outputs
     say nothing (NaN, +inf, every class at -inf) has confidence NaN and is wrong.
+
+    A row has one vote: intervals of rows that stand several times would be too narrow. Raises `DataRefused` for those.
     """
 
     ids: npt.NDArray[np.int64]
@@ -54,6 +56,13 @@ class Answers:
     confidence: npt.NDArray[np.float64]
     robust: Flags | None
     groups: Mapping[str, npt.NDArray[np.str_]]
+
+    def __post_init__(self) -> None:
+        again = len(self.ids) - len(np.unique(self.ids))
+        if again:
+            raise DataRefused(
+                f"{again} of {len(self.ids)} rows have the row id of another; deliver each row once, with its own id"
+            )
 
     @property
     def right(self) -> Flags:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import json
 import signal
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pandas as pd
 import pytest
 import yaml
 
 from pipelines import audit, retrain
 from safeguards import Outcome
 from safeguards.core.ledger import read
-from safeguards.retraining import Round, Shelf, Trigger, only_one
+from safeguards.retraining import Round, Shelf, Trigger, deliver, only_one
 from safeguards.search import Ending, Torchrun
 from safeguards.tracking import RunReader
 from tests.helpers.killing import killed_before
@@ -97,6 +98,14 @@ def retrained(place: Path, delivery: Path, monkeypatch: pytest.MonkeyPatch) -> i
     monkeypatch.setattr(Round, "train", lambda *_: {"state": "pruned", "reason": "not trained here", "values": {}})
     monkeypatch.setattr(sys, "argv", ["retrain", *retraining(place, delivery)])
     return retrain.command()
+
+
+def changed(delivery: Path, change: Callable[[pd.DataFrame], pd.DataFrame]) -> Path:
+    """The same delivery, made anew of its changed rows."""
+    rows = delivery / "scans.parquet"
+    change(pd.read_parquet(rows)).to_parquet(rows)
+    deliver(delivery)
+    return delivery
 
 
 def retraining(place: Path, delivery: Path, *more: str) -> list[str]:
@@ -185,6 +194,12 @@ def test_rows_without_labels_are_asked_what_they_can_tell(place: Path, run) -> N
         "prediction_shift": Outcome.PASS,
     }
     assert "the rows have no labels" in told
+
+
+def test_rows_that_are_delivered_twice_are_refused(place: Path, run) -> None:
+    feed = changed(scans(place / "twice", seed=35), lambda rows: pd.concat([rows, rows], ignore_index=True))
+    code, told = run(feed)
+    assert (code, "of another; deliver each row once" in told) == (6, True), told
 
 
 def test_labels_that_nobody_announced_as_missing_are_a_broken_feed(place: Path, run) -> None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from safeguards import BatchFields, ConfigurationError, NotApplicable, ThreatModel
-from safeguards.core.errors import FieldError
+from safeguards.core.errors import DataRefused, FieldError
 from safeguards.retraining import Attack, answers, same_rows
 
 FIELDS = BatchFields(inputs="x", target="y", row_id="id", groups={"side": "side"})
@@ -100,6 +100,15 @@ def test_rows_need_an_identity() -> None:
         answers(Line(), batches(), BatchFields(inputs="x"))
     with pytest.raises(NotApplicable, match="no rows"):
         answers(Line(), [], FIELDS)
+
+
+@pytest.mark.parametrize("size", [6, 3])
+def test_a_row_has_one_vote(size: int) -> None:
+    """The last row stands twice, in one batch or in two."""
+    twice = batches(size)
+    twice[-1]["id"] = torch.tensor([*twice[-1]["id"].tolist()[:-1], 10 if size == 3 else 11])
+    with pytest.raises(DataRefused, match="1 of 6 rows have the row id of another; deliver each row once"):
+        answers(Line(), twice, FIELDS)
 
 
 def test_what_is_no_classifier_is_told() -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from benchmarks import year
+from safeguards.core.errors import DataRefused
 from safeguards.gate import Policy
+from safeguards.retraining import Answers
 
 
 @pytest.fixture
@@ -67,6 +70,25 @@ def test_a_gate_without_correction_promotes_by_chance(
     told = {"required": ["adversarial/robust_accuracy"], "paired": rules, "tracked": False}
     monkeypatch.setattr(year, "POLICY", Policy.of({**told, "false_promotion_rate": 0.2, "planned_attempts": 1}))
     assert sum(year.trial(draw, champion=year.EQUAL, challenger=year.EQUAL, attempts=0)[0] for _ in range(52)) > 5
+
+
+def test_rows_that_stand_five_times_win_nothing(draw: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As if they were five times as many they would promote equal models in one week of eleven; they are refused."""
+
+    def trials(name: Callable[[np.ndarray], np.ndarray]) -> int:
+        monkeypatch.setattr(year, "asked", lambda *given: (five_times(one, name) for one in asked(*given)))
+        return sum(year.trial(draw, champion=year.EQUAL, challenger=year.EQUAL, attempts=0)[0] for _ in range(100))
+
+    asked = year.asked
+    assert trials(lambda ids: np.arange(5 * len(ids))) >= 3
+    with pytest.raises(DataRefused, match="4000 of 5000 rows"):
+        trials(lambda ids: np.repeat(ids, 5))
+
+
+def five_times(one: Answers, name: Callable[[np.ndarray], np.ndarray]) -> Answers:
+    whole = {field: np.repeat(getattr(one, field), 5) for field in ("target", "predicted", "confidence", "robust")}
+    groups = {key: np.repeat(labels, 5) for key, labels in one.groups.items()}
+    return Answers(ids=name(one.ids), groups=groups, **whole)
 
 
 def test_the_page_has_every_row(monkeypatch: pytest.MonkeyPatch) -> None:
