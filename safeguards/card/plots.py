@@ -57,7 +57,7 @@ def bars(cite: Citer, title: str, rows: Sequence[tuple[Source, Bounded]]) -> Mar
 
 def curve(cite: Citer, points: Sequence[tuple[str, Bounded]], clean: str | None, bound: str | None) -> Markup:
     """Robust accuracy over eps: the line, its intervals, the limit."""
-    across = Scale([0.0, *values(cite, [eps for eps, _ in points])], 60, WIDTH - RIGHT - 30)
+    across = Scale([0.0, *values(cite, [eps for eps, _ in points])], 60, WIDTH - RIGHT - 60)
     down = Scale([0.0, 1.0], TALL - BOTTOM, TOP + 14)
     parts = [line(60, down(0), WIDTH - RIGHT, down(0), "axis"), *limit(cite, bound, down, right=WIDTH - RIGHT)]
     places: list[tuple[float, float]] = []
