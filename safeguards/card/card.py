@@ -49,6 +49,7 @@ def model_card(evidence: Evidence, *, stated: Stated | None = None, signed: bool
     record, cite = evidence.record, Citer(evidence)
     content = content_of(record, evidence.champion)
     held = {name: list(getattr(record, name)) for name in ("data", "seeds", "notes")}
+    held["made_with"] = list((evidence.document["run"] or {}).get("made_with", ()))
     return filled(
         "card.html",
         n=cite,
@@ -145,4 +146,10 @@ def _tracked(reader: RunReader, record: Record, curves: tuple[str, ...]) -> Trac
         artifacts=files,
         intact=_plain(story.verdicts) == _plain(record.verdicts),
         curves={name: reader.curve(run, name) for name in curves if name in story.metrics},
+        seconds=_seconds(story.row.started, story.row.stopped),
+        made_with=story.made_with,
     )
+
+
+def _seconds(started: float | None, stopped: float | None) -> float | None:
+    return None if started is None or stopped is None else stopped - started

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from safeguards.card.forms import COMPUTED, NoEvidence
@@ -27,13 +27,16 @@ LEDGER = "safeguards/verdicts.jsonl"
 class Tracked:
     """What the tracking store holds of the record's run: how it ended, its files, metrics that are drawn, by name.
 
-    ``intact`` says whether the ledger among the files holds the verdicts of the record.
+    ``intact`` says whether the ledger among the files holds the verdicts of the record; ``seconds`` is how long the run
+    took, None where it has no end; ``made_with`` is `RunStory`'s.
     """
 
     ended: str
     artifacts: frozenset[str]
     intact: bool
     curves: Mapping[str, Sequence[Point]]
+    seconds: float | None = None
+    made_with: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +114,7 @@ def evidence_of(
         "champion": None if theirs is None else theirs.to_dict(),
         "digests": {"record": record.digest, "champion": None if champion is None else champion.digest},
         "curves": {name: _points(points) for name, points in (tracked.curves if tracked else {}).items()},
-        "run": None if tracked is None else {"ended": _clean(tracked.ended)},
+        "run": None if tracked is None else _clean(_run(tracked)),
         "ruling": None if ruling is None else _clean(_ruled(ruling)),
         "history": [] if history is None else [_clean(entry.to_dict()) for entry in history.entries],
     }
@@ -147,7 +150,16 @@ def _points(points: Sequence[Point]) -> list[dict[str, float]]:
 
 
 def _ruled(ruling: Ruling) -> dict[str, Any]:
-    return {"admitted": ruling.admitted, "reasons": list(ruling.reasons), "waived": list(ruling.waived)}
+    return {
+        "admitted": ruling.admitted,
+        "reasons": list(ruling.reasons),
+        "waived": list(ruling.waived),
+        "version": ruling.version,
+    }
+
+
+def _run(tracked: Tracked) -> dict[str, Any]:
+    return {"ended": tracked.ended, "seconds": tracked.seconds, "made_with": dict(tracked.made_with)}
 
 
 def _bare_address(links: str | None) -> str | None:

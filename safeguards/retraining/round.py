@@ -16,7 +16,18 @@ import yaml
 from safeguards.card import write_card
 from safeguards.core.batch import BatchFields
 from safeguards.core.errors import SafeguardError
-from safeguards.gate import Candidate, Comparison, History, Record, Ruling, champion, load_model, promote, seal
+from safeguards.gate import (
+    Candidate,
+    Comparison,
+    History,
+    Record,
+    Ruling,
+    Verifier,
+    champion,
+    load_model,
+    promote,
+    seal,
+)
 from safeguards.retraining.comparing import FROZEN, compared
 from safeguards.retraining.deciding import decision, refuse_broken
 from safeguards.retraining.keeping import MODEL, Kept
@@ -192,7 +203,8 @@ class Round:
                 waived=tuple(ruled["waived"]),
                 version=ruled["version"],
             ),
-            history=History.of(self.registry.history()),
+            history=History.of(self.registry.history(), verifier=Verifier.configured()),
+            signed=Verifier.configured() is not None,
             reader=None if record.tracking_run is None else RunReader(self.tracking_uri),
             stated=self.stated,
             links=self.links,

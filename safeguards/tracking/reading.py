@@ -30,6 +30,7 @@ __all__ = ["Artifact", "Experiment", "Found", "Point", "RunReader", "RunRow", "R
 PREFIX = "safeguards."
 OTHERS = ("safeguards.changed.", "safeguards.infinite.", "safeguards.study", "safeguards.trial")
 LEDGERS = ("safeguards/verdicts.jsonl", "trial/verdicts.json")
+MADE_WITH = (("commit", "mlflow.source.git.commit"), ("versions", "safeguards.versions"))
 OUTCOMES = frozenset(Outcome)
 LARGEST = 64 * 2**20
 DEEPEST, MOST_FILES = 6, 2000
@@ -81,7 +82,9 @@ class Artifact:
 
 @dataclass(frozen=True, kw_only=True)
 class RunStory:
-    """All that is kept of a run. ``problems`` has a line for each thing that could not be read."""
+    """All that is kept of a run. ``problems`` has a line for each thing that could not be read. ``made_with`` has
+    "commit" and "versions" where the run was told of them.
+    """
 
     row: RunRow
     verdicts: tuple[Verdict, ...]
@@ -89,6 +92,7 @@ class RunStory:
     problems: tuple[str, ...]
     metrics: Mapping[str, float] = field(default_factory=dict)
     parameters: Mapping[str, str] = field(default_factory=dict)
+    made_with: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -180,6 +184,7 @@ class RunReader:
             problems=(*problems, *damaged),
             metrics=dict(run.data.metrics),
             parameters=redact_tree(dict(run.data.params), known),
+            made_with={name: redact(run.data.tags[tag], known) for name, tag in MADE_WITH if tag in run.data.tags},
         )
 
     def artifact(self, run_id: str, path: str, *, below: str = "") -> bytes:
