@@ -19,7 +19,7 @@ def add_commands(commands: Any, *, tracking_uri: str) -> None:
     promote.add_argument("--why", default="", help="for the history")
     promote.add_argument("--run", type=Path, dest="directory", metavar="DIR", help="of the run, to ask its spool too")
     rollback = _command(commands, "rollback", "Make an earlier champion the champion again.", _rollback)
-    rollback.add_argument("--to", type=int, metavar="N", help="its version (default: the champion before)")
+    rollback.add_argument("--to", type=int, metavar="N", help="its version (default: the one under it)")
     rollback.add_argument("--why", default="", help="for the history")
     history = _command(commands, "history", "Print who made which version champion, when and why.", _history)
     audit = _command(

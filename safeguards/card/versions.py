@@ -11,7 +11,7 @@ from safeguards.card.card import CardParts, write_card
 from safeguards.card.stated import Stated
 from safeguards.core.errors import ConfigurationError, EvidenceError, SafeguardError
 from safeguards.gate import Candidate, Entry, History, Record, Ruling, Verifier
-from safeguards.gate.promotion import RECORD
+from safeguards.gate.following import RECORD
 
 if TYPE_CHECKING:
     from safeguards.tracking import RegisteredModel, RunReader

@@ -8,13 +8,15 @@ if TYPE_CHECKING:
     from safeguards.core.signing import Signer, Verifier
     from safeguards.gate.auditing import Finding, audit
     from safeguards.gate.candidate import Candidate
+    from safeguards.gate.entering import champion
     from safeguards.gate.history import Entry, History
     from safeguards.gate.judging import Ruling, judge
     from safeguards.gate.loading import load_model
     from safeguards.gate.paired import Comparison, compare_means, compare_rates
     from safeguards.gate.policy import Policy, Waiver
-    from safeguards.gate.promotion import champion, promote, rollback
+    from safeguards.gate.promotion import promote
     from safeguards.gate.record import Record
+    from safeguards.gate.restoring import rollback
     from safeguards.gate.sealing import seal
     from safeguards.gate.store import store_model
     from safeguards.gate.stored import StoredModel
@@ -58,13 +60,13 @@ _HOMES = {
     "Verifier": "safeguards.core.signing",
     "Waiver": "policy",
     "audit": "auditing",
-    "champion": "promotion",
+    "champion": "entering",
     "compare_means": "paired",
     "compare_rates": "paired",
     "judge": "judging",
     "load_model": "loading",
     "promote": "promotion",
-    "rollback": "promotion",
+    "rollback": "restoring",
     "seal": "sealing",
     "store_model": "store",
 }

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 from safeguards.core.errors import EvidenceError
 from safeguards.core.signing import Verifier
 from safeguards.gate.candidate import Candidate
+from safeguards.gate.following import RECORD, STATE, is_unfinished
 from safeguards.gate.history import History
 from safeguards.gate.policy import Policy
-from safeguards.gate.promotion import RECORD, STATE, is_unfinished
 from safeguards.gate.record import DIGEST, Record
 
 if TYPE_CHECKING:

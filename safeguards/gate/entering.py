@@ -1,0 +1,129 @@
+"""What stands in the registry at the moment of a ruling, and the ruling on it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safeguards.core.errors import RegistryError
+from safeguards.gate.candidate import Candidate
+from safeguards.gate.following import RECORD, follow, is_unfinished
+from safeguards.gate.history import Entry, History
+from safeguards.gate.judging import Ruling, judge
+from safeguards.gate.policy import Policy
+from safeguards.gate.record import Record
+from safeguards.tracking.standing import what_waits
+
+if TYPE_CHECKING:
+    from safeguards.tracking import ModelRegistry
+    from safeguards.tracking.registered import Version
+
+__all__ = ["Gate", "champion"]
+
+
+def champion(registry: ModelRegistry, folder: Path | str) -> Candidate | None:
+    """The champion by the history, fetched into an empty folder and checked; None where there is none yet.
+
+    Raises `RegistryError` when the alias points elsewhere, and `EvidenceError` when its files are not what they were.
+    """
+    gate = Gate.enter(registry)
+    if gate.history.champion is None:
+        return None
+    return Candidate.fetch(registry, gate.champion_record, Path(folder))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gate:
+    """What the registry holds at the moment of a ruling."""
+
+    registry: ModelRegistry
+    history: History
+
+    @classmethod
+    def enter(cls, registry: ModelRegistry) -> Gate:
+        """Read the history, and finish what was stopped between an entry and its alias."""
+        gate = cls(registry=registry, history=History.sound(registry))
+        alias, expected = registry.champion(), gate.history.champion
+        if alias == expected:
+            return gate
+        if not is_unfinished(registry, gate.history, alias):
+            raise RegistryError(
+                f"the alias champion of {registry.name!r} is at version {alias}, and the history says {expected}: it "
+                f"was moved outside of the gate; put it right with safeguards rollback --to {expected or 'VERSION'}"
+            )
+        follow(registry, gate.history.entries[-1])
+        return gate
+
+    @property
+    def champion_record(self) -> str:
+        """The digest of the champion's record."""
+        return next(entry.record for entry in reversed(self.history.entries) if entry.version == self.history.champion)
+
+    def settled(self, record: Record, policy: Policy) -> Entry | None:
+        """The entry on this record, if it was promoted, or refused by this very policy."""
+        about = [entry for entry in self.history.about(record.digest) if entry.action != "rolled back"]
+        last = about[-1] if about else None
+        if last is None or (last.action == "refused" and last.policy != policy.digest):
+            return None
+        return last
+
+    def rule(self, record: Record, policy: Policy, now: datetime, *, run: Path | None) -> Ruling:
+        """The ruling on what stands in the registry now."""
+        current = self._champion()
+        attempts = self.history.attempts(other_than=record.digest, now=now, days=policy.window_days)
+        state = None if record.tracking_run is None else self._tracking(record, run)
+        ruling = judge(record, policy, champion=current, now=now, attempts=attempts, tracking=state)
+        extra = [*self._about_chain(record), *self._about_key(record, current)]
+        return replace(ruling, admitted=ruling.admitted and not extra, reasons=(*extra, *ruling.reasons))
+
+    def _tracking(self, record: Record, run: Path | None) -> str | None:
+        """The word of the store, unless the spool of the run knows better: a store that is away was told nothing."""
+        if run is not None and run.name != record.run_id:
+            return f"{run.name} is the directory of another run"
+        return (what_waits(run) if run else None) or self.registry.tracking(str(record.tracking_run))
+
+    def _champion(self) -> Record | None:
+        if self.history.champion is None:
+            return None
+        return Candidate.fetch_record(self.registry, self.champion_record)
+
+    def _about_chain(self, record: Record) -> list[str]:
+        known = {one.tags[RECORD] for one in self.registry.versions() if RECORD in one.tags}
+        known = (known | {entry.record for entry in self.history.entries}) - {record.digest}
+        if record.previous is None and known:
+            return ["previous: it was sealed as the first of its model, and it is not: seal it again"]
+        if record.previous is not None and record.previous not in known:
+            return [f"previous: it is chained to {record.previous[:12]}, a record that this registry does not know"]
+        return []
+
+    def _about_key(self, record: Record, current: Record | None) -> list[str]:
+        if current is None or current.key != record.key or current.digest == record.digest:
+            return []
+        return ["key: the champion was trained on the same data with the same configuration; there is nothing to gain"]
+
+    def entry(
+        self, ruling: Ruling, version: Version, record: Record, policy: Policy, now: datetime, who: str, why: str
+    ) -> Entry:
+        """What the history will say of a ruling."""
+        before = self.history.champion
+        reasons = "; ".join(ruling.reasons)
+        used = {waiver.measure: waiver for waiver in policy.waivers if waiver.holds(now)}
+        named = {text.partition(": ")[0] for text in ruling.waived}
+        return self.history.next(
+            when=_iso(now),
+            who=who,
+            action="promoted" if ruling.admitted else "refused",
+            why=why if ruling.admitted else f"{reasons} ({why})" if why else reasons,
+            before=before,
+            after=version.number if ruling.admitted else before,
+            version=version.number,
+            record=record.digest,
+            policy=policy.digest,
+            expiring=tuple((name, _iso(one.expires)) for name, one in used.items() if name in named),
+        )
+
+
+def _iso(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="seconds")

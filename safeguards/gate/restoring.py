@@ -1,0 +1,92 @@
+"""An earlier champion back in its place, by an entry of its own in the history."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safeguards.core.errors import RegistryError
+from safeguards.core.signing import Signer
+from safeguards.gate.candidate import Candidate
+from safeguards.gate.following import MOST_ROUNDS, follow, is_told
+from safeguards.gate.history import Entry, History, myself
+
+if TYPE_CHECKING:
+    from safeguards.tracking import ModelRegistry
+
+__all__ = ["rollback"]
+
+
+def rollback(
+    registry: ModelRegistry,
+    *,
+    to: int | None = None,
+    why: str = "",
+    who: str | None = None,
+    now: datetime | None = None,
+) -> int:
+    """Make an earlier champion the champion again; returns its version.
+
+    By default the one before, then the one before that: never forth to what was taken off. A rollback that was stopped
+    is finished by the next one, which goes no further.
+
+    Raises `RegistryError` for a version that never was champion, `EvidenceError` when its files were changed.
+    """
+    signer = Signer.configured()
+    for _ in range(MOST_ROUNDS):
+        history = History.sound(registry)
+        if (stopped := _stopped(registry, history)) is not None and to in (None, stopped.version):
+            follow(registry, stopped)
+            return stopped.version
+        target = _before(history) if to is None else _known(history, to)
+        if target == history.champion and registry.champion() == target:
+            return target
+        record = next(entry.record for entry in history.entries if entry.after == target)
+        with tempfile.TemporaryDirectory() as place:
+            Candidate.fetch(registry, record, Path(place))
+        moment = now or datetime.now(UTC)
+        entry = history.next(
+            when=moment.astimezone(UTC).isoformat(timespec="seconds"),
+            who=who or myself(),
+            action="rolled back",
+            why=why,
+            before=history.champion,
+            after=target,
+            version=target,
+            record=record,
+            policy="",
+        )
+        if registry.append(entry.number, entry.text(signer)):
+            follow(registry, entry)
+            return target
+    raise RegistryError(f"{MOST_ROUNDS} times another host was faster; run it again")
+
+
+def _stopped(registry: ModelRegistry, history: History) -> Entry | None:
+    """The newest entry, if it is a rollback that was stopped after it was written."""
+    last = history.entries[-1] if history.entries else None
+    return last if last is not None and last.action == "rolled back" and not is_told(registry, last) else None
+
+
+def _known(history: History, to: int) -> int:
+    if to not in history.champions:
+        known = ", ".join(map(str, history.champions)) or "none"
+        raise RegistryError(f"version {to} was never champion; those that were: {known}")
+    return to
+
+
+def _before(history: History) -> int:
+    """The champion under the one of now: promotions pile up, and a rollback takes off what lies above its target."""
+    pile: list[int] = []
+    for entry in history.entries:
+        if entry.after is None or entry.action == "refused":
+            continue
+        if entry.after in pile:
+            del pile[pile.index(entry.after) + 1 :]
+        else:
+            pile.append(entry.after)
+    if len(pile) < 2:
+        raise RegistryError("there is no earlier champion to go back to; safeguards rollback --to N names any that was")
+    return pile[-2]
