@@ -56,7 +56,8 @@ class Settings:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Audit as the command line says; the exit code."""
     settings, told = parse(arguments)
-    return CODES[audit(settings, told)["ended"]]
+    with settings.notice.of_failure("live audit", Shelf(root=Path(settings.directory), model=settings.model)):
+        return CODES[audit(settings, told)["ended"]]
 
 
 def audit(settings: Settings, told: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -64,7 +65,7 @@ def audit(settings: Settings, told: Mapping[str, Any]) -> Mapping[str, Any]:
     shelf = Shelf(root=Path(settings.directory), model=settings.model)
     registry = ModelRegistry(settings.model, settings.tracking_uri)
     policy = Policy.read(settings.policy.absolute)
-    with only_one(shelf.folder, f"live audit of {settings.model}"), settings.notice.of_refused(settings.model):
+    with only_one(shelf.folder, f"live audit of {settings.model}"):
         version = registry.champion()
         if version is None:
             print(f"{settings.model}: there is no model in production to audit")

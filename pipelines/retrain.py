@@ -80,7 +80,8 @@ class Settings:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Retrain as the command line says; the exit code."""
     settings, told = parse(arguments)
-    return CODES[retrain(settings, told)["ended"]]
+    with settings.notice.of_failure("retraining", Shelf(root=Path(settings.directory), model=settings.model)):
+        return CODES[retrain(settings, told)["ended"]]
 
 
 def retrain(settings: Settings, told: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -89,7 +90,7 @@ def retrain(settings: Settings, told: Mapping[str, Any]) -> Mapping[str, Any]:
     training = read([Path(file.absolute) for file in settings.train])
     policy = Policy.read(settings.policy.absolute)
     registry = ModelRegistry(settings.model, settings.tracking_uri)
-    with only_one(shelf.folder, f"retraining of {settings.model}"), settings.notice.of_refused(settings.model):
+    with only_one(shelf.folder, f"retraining of {settings.model}"):
         delivery = shelf.take(Path(settings.delivery))
         opened = shelf.audits.opened(delivery.manifest.fingerprint)
         key = {"delivery": delivery.manifest.fingerprint, "settings": without_places(told), "training": training}

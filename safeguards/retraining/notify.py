@@ -4,25 +4,39 @@ from __future__ import annotations
 
 import http.client
 import json
+import logging
 import os
 import queue
+import re
 import subprocess
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from safeguards.core.errors import ConfigurationError, DataRefused
-from safeguards.core.redact import known_secrets, redact, redact_tree
+from safeguards.core.canonical import digest_of
+from safeguards.core.errors import AlreadyRunning, ConfigurationError, DataRefused, SafeguardError
+from safeguards.core.files import write_whole
+from safeguards.core.names import encode
+from safeguards.core.redact import known_secrets, redact, redact_tree, safe_line
+
+if TYPE_CHECKING:
+    from safeguards.retraining.shelf import Shelf
 
 __all__ = ["WEBHOOK", "Notice", "without_webhook"]
 
+log = logging.getLogger(__name__)
+
 WEBHOOK = "SAFEGUARDS_WEBHOOK"
 LONGEST_WORD = 200  # of what a command said about its failure
+DAY_SECONDS = 86400.0
+OBJECT = re.compile(r"\b0x[0-9a-f]+\b")  # an address in memory, another in each process
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,13 +76,39 @@ class Notice:
         return [redact(why, secrets) for why in failures if why is not None]
 
     @contextmanager
-    def of_refused(self, model: str) -> Iterator[None]:
-        """Data that are refused within are told, and the refusal goes on."""
+    def of_failure(self, what: str, shelf: Shelf) -> Iterator[None]:
+        """Tell how ``what``, such as "live audit", ended where it raises; the error goes on as it was raised.
+
+        The same failure again is told once a day: a file of the shelf's keeps what was told last, until all ends well.
+        What did not arrive is tried again by the next call. `AlreadyRunning` is told to nobody: who is at work tells
+        how that ended.
+        """
+        memory = shelf.folder / f"{encode(what)}.failed"
         try:
             yield
-        except DataRefused as refused:
-            self.send({"model": model, "ended": "data refused", "why": str(refused)}, key="refused")
+        except AlreadyRunning:
             raise
+        except Exception as error:
+            try:
+                self._tell(error, {"model": shelf.model, "what": what}, memory)
+            except Exception as broken:  # the error that is told is the one that counts
+                log.warning("how it failed was told to nobody: %s", safe_line(broken))
+            raise
+        with suppress(OSError):
+            memory.unlink(missing_ok=True)
+
+    def _tell(self, error: Exception, about: Mapping[str, str], memory: Path) -> None:
+        why = safe_line(error if isinstance(error, SafeguardError) else f"{type(error).__name__}: {error}")
+        message = {**about, "ended": "data refused" if isinstance(error, DataRefused) else "broke", "why": why}
+        key = digest_of({**message, "why": OBJECT.sub("", why)})
+        if not (self.command or self.address) or _told_lately(memory, key):
+            return
+        failures = self.send(message, key=key)
+        for failure in failures:
+            log.warning("how it failed was not told: %s", failure)
+        if not failures:
+            memory.parent.mkdir(parents=True, exist_ok=True)
+            write_whole(memory, key.encode())
 
     def _run(self, body: bytes) -> str | None:
         assert self.command is not None  # noqa: S101 - asked before
@@ -134,6 +174,14 @@ class _NoRedirect(urllib.request.HTTPRedirectHandler):
 
 
 _OPENER = urllib.request.build_opener(_NoRedirect)
+
+
+def _told_lately(memory: Path, key: str) -> bool:
+    """Whether this is what was told last, within a day; a file of a clock that was ahead does not count."""
+    try:
+        return memory.read_text() == key and 0 <= time.time() - memory.stat().st_mtime < DAY_SECONDS
+    except (OSError, ValueError):
+        return False
 
 
 def _check(address: str) -> None:

@@ -225,6 +225,19 @@ def test_killed_at_every_step_it_ends_as_if_nothing_had_happened(place: Path, ru
     assert len([row for row in rows if row.ledger == rows[0].ledger]) == 1
 
 
+def test_an_audit_that_breaks_is_told_as_what_it_is(place: Path, run) -> None:
+    """Its book is damaged: the line is told, once, and the book is not taken for calm."""
+    book = Shelf(root=place / "shelf", model="scans").audits
+    book.path.write_text("no audit\n")
+    command = f'--notice.command=[{sys.executable}, -c, \'open("broke", "a").write(input() + "\\n")\']'
+    week = scans(place / "broken", seed=70)
+    for _ in range(2):
+        code, told = run(week, command)
+        assert (code, "audits.jsonl:1 is no live audit" in told) == (1, True), told
+    (one,) = [json.loads(line) for line in (place / "broke").read_text().splitlines()]
+    assert (one["what"], one["ended"], "audits.jsonl:1" in one["why"]) == ("live audit", "broke", True)
+
+
 def test_two_at_once(place: Path, run) -> None:
     with only_one(place / "shelf" / "scans", "live audit of scans"):
         code, told = run(place / "calm")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from collections.abc import Iterator
@@ -171,3 +172,19 @@ def test_a_slip_of_the_pen_is_one_line(
     assert run(monkeypatch, asked(place, "first", wrong)) == 2
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line
+
+
+def test_what_breaks_is_told_once_and_breaks_as_it_did(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A training that takes too long, called twice, and a registry that is away."""
+    note = f'--notice.command=[{sys.executable}, -c, \'open("broke", "a").write(input() + "\\n")\']'
+    slow, away = "--seconds=0.01", "--tracking_uri=http://me:c4naryPassw0rd@127.0.0.1:9"
+    for more, code, says in ((slow, 1, "took longer"), (slow, 1, "took longer"), (away, 2, "does not answer")):
+        assert run(monkeypatch, asked(place, "same again", "--force=true", more, note)) == code
+        (line,) = capsys.readouterr().err.splitlines()
+        assert says in line
+    told = [json.loads(line) for line in (place / "broke").read_text().splitlines()]
+    assert [(one["what"], one["ended"]) for one in told] == [("retraining", "broke")] * 2
+    assert "took longer than 0.01 seconds" in told[0]["why"]
+    assert "'http://[redacted]@127.0.0.1:9' does not answer" in told[1]["why"]

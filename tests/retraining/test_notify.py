@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import threading
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import ClassVar
 
 import pytest
 
-from safeguards.core.errors import ConfigurationError, DataRefused, EvidenceError
-from safeguards.retraining import Notice, without_webhook
+from safeguards.core.errors import AlreadyRunning, ConfigurationError, DataRefused, EvidenceError
+from safeguards.retraining import Notice, Shelf, without_webhook
 
 CANARY = "hunter2canary99"
 MESSAGE = {"model": "risk", "why": f"sqlite://me:{CANARY}@host/db is down", "token": CANARY, "text": "<script>"}
@@ -145,16 +148,77 @@ def test_a_configured_address_is_in_no_message(tmp_path: Path) -> None:
     assert "k3-token" not in (tmp_path / "told").read_text() + failure
 
 
-def test_data_that_are_refused_are_told_and_stay_refused(tmp_path: Path) -> None:
-    notice = Notice(command=[sys.executable, "-c", f"open({str(tmp_path / 'told')!r}, 'w').write(input())"])
-    with pytest.raises(EvidenceError), notice.of_refused("risk"):
-        raise EvidenceError("another fault")
-    assert not (tmp_path / "told").exists()
-    with pytest.raises(DataRefused, match="half a file"), notice.of_refused("risk"):
-        raise DataRefused("half a file")
-    told = json.loads((tmp_path / "told").read_text())
-    assert told == {"model": "risk", "ended": "data refused", "why": "half a file", "job": "refused"}
-
-
 def test_a_training_does_not_get_the_address() -> None:
     assert without_webhook({"SAFEGUARDS_WEBHOOK": "https://hooks.example/secret", "PATH": "/bin"}) == {"PATH": "/bin"}
+
+
+def fails(notice: Notice, root: Path, error: Exception | None) -> None:
+    with notice.of_failure("retraining", Shelf(root=root, model="risk")):
+        if error is not None:
+            raise error
+
+
+def test_a_failure_is_told_in_one_line_without_secrets_and_goes_on(server: str, tmp_path: Path) -> None:
+    error = RuntimeError(f"first\nsqlite://me:{CANARY}@host/db <Connection object at 0x7f00>")
+    with pytest.raises(RuntimeError) as caught:
+        fails(Notice(webhook=f"{server}/200"), tmp_path, error)
+    assert caught.value is error
+    ((_, _, body),) = Hook.seen
+    assert {name: body[name] for name in ("model", "what", "ended")} == {
+        "model": "risk",
+        "what": "retraining",
+        "ended": "broke",
+    }
+    assert str(body["why"]).startswith("RuntimeError: first sqlite://")
+    assert CANARY not in json.dumps(body)
+
+
+def test_the_same_failure_is_told_once_a_day_until_all_ends_well(server: str, tmp_path: Path) -> None:
+    notice, memory = Notice(webhook=f"{server}/200"), tmp_path / "risk" / "retraining.failed"
+
+    def told(*errors: Exception | None) -> int:
+        before = len(Hook.seen)
+        for error in errors:
+            with suppress(EvidenceError, DataRefused):
+                fails(notice, tmp_path, error)
+        return len(Hook.seen) - before
+
+    away, refused = EvidenceError("<object at 0x1f> is away"), DataRefused("half-written")
+    assert told(away, away, EvidenceError("<object at 0x2f> is away")) == 1
+    assert told(refused, refused, away) == 2
+    assert [body["ended"] for *_, body in Hook.seen] == ["broke", "data refused", "broke"]
+    for age, again in ((80_000, 0), (90_000, 1), (-90_000, 1)):  # the last as a clock leaves it that was ahead
+        os.utime(memory, (time.time() - age,) * 2)
+        assert told(away) == again
+    assert told(None, away) == 1
+
+
+def test_what_was_not_told_is_told_by_the_next_call(server: str, tmp_path: Path) -> None:
+    for status, tells in ((500, 1), (200, 1), (200, 0)):
+        before = len(Hook.seen)
+        with pytest.raises(EvidenceError):
+            fails(Notice(webhook=f"{server}/{status}"), tmp_path, EvidenceError("away"))
+        assert len(Hook.seen) - before == tells
+    with pytest.raises(EvidenceError):
+        fails(Notice(), tmp_path / "nobody", EvidenceError("away"))
+    assert not (tmp_path / "nobody").exists()  # who asks to be told later is told
+
+
+def test_a_notice_that_breaks_hides_no_error(
+    server: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(EvidenceError, match="away"):
+        fails(Notice(webhook=f"{server}/200"), tmp_path / "file", EvidenceError("away"))
+    with pytest.raises(EvidenceError, match="away"):
+        fails(Notice(command=["/nowhere/mail"]), tmp_path, EvidenceError("away"))
+    assert "the command /nowhere/mail cannot be run" in caplog.text
+    monkeypatch.setattr(Notice, "send", lambda *_, **__: 1 / 0)
+    with pytest.raises(EvidenceError, match="away"):
+        fails(Notice(webhook=f"{server}/200"), tmp_path, EvidenceError("away"))
+
+
+def test_who_finds_another_at_work_tells_nobody(server: str, tmp_path: Path) -> None:
+    with pytest.raises(AlreadyRunning):
+        fails(Notice(webhook=f"{server}/200"), tmp_path, AlreadyRunning("another is at work"))
+    assert Hook.seen == []
