@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
+import pytest
 import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from safeguards import BatchFields
+from safeguards import BatchFields, ConfigurationError
 from safeguards.retraining import asked_of, paths_of
 from safeguards.retraining.intake import Delivery, Manifest
 
@@ -42,6 +44,12 @@ def test_the_configured_data_are_asked_for_their_test_rows() -> None:
     assert found.ids.tolist() == [0, 1, 2, 3, 4]
     assert found.right.sum() >= 4
     assert configuration["data"]["init_args"] == {"count": 5}
+
+
+def test_without_the_package_that_makes_the_data_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "jsonargparse", None)
+    with pytest.raises(ConfigurationError, match=r'jsonargparse.*; pip install "safeguards\[pipelines\]"'):
+        asked_of(Sign(), {"data": {}}, FIELDS)
 
 
 def test_each_key_gets_the_file_of_the_delivery(tmp_path: Path) -> None:
