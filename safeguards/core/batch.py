@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from safeguards.core.columns import Column, columns_beside, read_labels
 from safeguards.core.errors import ConfigurationError, FieldError
 
-__all__ = ["BatchFields", "Selector", "first_tensor", "read_labels", "select", "take"]
+__all__ = ["BatchFields", "Selector", "first_tensor", "select", "take"]
 
 PLAIN = (str, bytes, int, float, type(None))
 Selector = int | str | Callable[[Any], Any]
@@ -25,9 +26,18 @@ class BatchFields:
 
     ``inputs``, ``target`` and ``row_id`` are a position (``0``), a key (``"image"``), a path of keys, attributes and
     positions (``"patient.sex"``, ``"0.pixels"``) or a function of the batch. ``groups`` names sensitive attributes;
-    each is one of those, or an array, list or Series with one label per row of the validation set, in the set's
-    order: then the batch need not carry it. For a test, or several loaders, such a column is given per stage
-    ("validate", "test") or loader name, as in ``groups={"sex": {"validate": a, "test": b}}``.
+    each is one of those, or a column with the labels of the validation set's rows: then the batch need not carry them.
+    For a test, or several loaders, a column is given per stage ("validate", "test") or loader name, as in
+    ``groups={"sex": {"validate": a, "test": b}}``.
+
+    An array or list has one label per row, in the set's order. So has a Series or data frame without ``row_id``, and
+    its index must be 0 to n-1. With ``row_id`` its index holds the row ids, as do the keys of a mapping: each row gets
+    the label of its id, from any loader and on any number of processes; an id without a label is an error, labels that
+    no row asks for are not. There an index 0 to n-1 without a name may be row ids or count the rows, so it is taken
+    only for rows that get the same label either way, their id being their position or none of 0 to n-1.
+
+    Raises `ConfigurationError` for what says no place, and `FieldError` for a column of which it cannot be told whose
+    its labels are: another index without ``row_id``, or an id that occurs twice.
     """
 
     inputs: Selector
@@ -46,6 +56,13 @@ class BatchFields:
             raise ConfigurationError(
                 f"BatchFields(groups={type(self.groups).__name__}): expected names, as in groups={{'sex': 2}}"
             )
+        for name, source in self.groups.items():
+            if not is_selector(source) and not hasattr(source, "__len__"):
+                raise ConfigurationError(
+                    f"BatchFields(groups={{{name!r}: {type(source).__name__}}}): expected a position, a key, a path, "
+                    "a function, or a column with a label per row"
+                )
+        self._beside  # noqa: B018 - a column that cannot be read is told here, not in the first validation
 
     @cached_property
     def keys(self) -> tuple[int | str, ...] | None:
@@ -64,35 +81,31 @@ class BatchFields:
         """
         return {name: self._labels(name, batch, positions, size, whose) for name in self.groups}
 
+    @cached_property
+    def _beside(self) -> dict[str, dict[str, Column]]:
+        """The attributes that are columns beside the set: by name, then by stage or loader."""
+        return {
+            name: columns_beside(source, f"groups[{name!r}]", with_row_id=self.row_id is not None)
+            for name, source in self.groups.items()
+            if not is_selector(source)
+        }
+
     def _labels(self, name: str, batch: Any, positions: Tensor | None, size: int | None, whose: str) -> list[Any]:
         source, field_name = self.groups[name], f"groups[{name!r}]"
         if is_selector(source):
             return read_labels(select(batch, source, field_name), field_name)
-        column = _column_of(source, whose, field_name)
-        if size is not None and len(column) != size:
-            raise FieldError(f"{field_name} has {len(column)} labels for a validation set of {size} rows")
-        if positions is None:
-            raise FieldError(
-                f"{field_name} is a column beside the set, but the loader's rows have no known position: "
-                "use an unshuffled loader, or read the groups from the batch"
-            )
-        return read_labels(_at(column, positions), field_name)
+        column = _of_stage(self._beside[name], whose, field_name)
+        return column.of_rows(lambda: self._ids(batch), positions, size)
+
+    def _ids(self, batch: Any) -> list[Any]:
+        return read_labels(select(batch, cast(Selector, self.row_id), "row_id"), "row_id")
 
 
-def _at(column: Any, positions: Tensor) -> Any:
-    if hasattr(column, "iloc"):
-        return column.iloc[positions.numpy()]
-    if isinstance(column, (Tensor, np.ndarray)):
-        return column[positions if isinstance(column, Tensor) else positions.numpy()]
-    return [column[place] for place in positions.tolist()]
-
-
-def _column_of(source: Any, whose: str, field_name: str) -> Any:
+def _of_stage(columns: Mapping[str, Column], whose: str, field_name: str) -> Column:
     """The column of this stage or loader: rows of another set must never meet it, not even when as many."""
-    columns = source if isinstance(source, Mapping) else {"validate": source}
     if whose not in columns:
         raise FieldError(
-            f"{field_name} is a column beside the rows of {sorted(map(str, columns))}, not of {whose!r}: "
+            f"{field_name} is a column beside the rows of {sorted(columns)}, not of {whose!r}: "
             f"read the groups from the batch, or give {{{whose!r}: column, ...}}"
         )
     return columns[whose]
@@ -100,7 +113,7 @@ def _column_of(source: Any, whose: str, field_name: str) -> Any:
 
 def is_selector(value: Any) -> bool:
     """Whether a value says where to look, rather than being the labels themselves."""
-    return isinstance(value, (int, str)) or callable(value)
+    return isinstance(value, (int, np.integer, str)) or callable(value)
 
 
 def select(batch: Any, selector: Selector, name: str) -> Any:
@@ -144,22 +157,6 @@ def _shape_of(batch: Any) -> str:
         return f"a single Tensor of shape {tuple(batch.shape)}"
     names = list(getattr(batch, "__dataclass_fields__", None) or vars(batch))
     return f"a {type(batch).__name__} with attributes {sorted(names)}"
-
-
-def read_labels(values: Any, name: str) -> list[Any]:
-    """Plain python labels, one per row, from a tensor, array, Series or sequence."""
-    if hasattr(values, "to_numpy"):
-        values = values.to_numpy()
-    if isinstance(values, Tensor):
-        values = values.detach().cpu()
-    labels = values.tolist() if hasattr(values, "tolist") else values
-    if isinstance(labels, (str, bytes)) or not isinstance(labels, Sequence):
-        raise FieldError(f"{name} gave a {type(values).__name__}: expected one label per row")
-    if labels and isinstance(labels[0], (list, tuple)):
-        if any(len(label) != 1 for label in labels):
-            raise FieldError(f"{name} gave {len(labels[0])} values per row: expected one label per row")
-        return [label[0] for label in labels]
-    return list(labels)
 
 
 def first_tensor(tree: Any) -> Tensor | None:

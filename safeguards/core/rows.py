@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from safeguards.core.batch import BatchFields, ordinary, read_labels, rows_of, select, take
+from safeguards.core.batch import BatchFields, ordinary, rows_of, select, take
+from safeguards.core.columns import read_labels
 from safeguards.core.errors import ConfigurationError, FieldError
 from safeguards.core.identity import hash_ids, mix
 

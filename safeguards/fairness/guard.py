@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Unpack
@@ -172,14 +171,3 @@ def _check_fields(fields: BatchFields) -> None:
             "FairnessCheck(fields=...) needs target= and groups=, as in "
             "BatchFields(inputs=0, target=1, groups={'sex': 2})"
         )
-    columns = [
-        (name, column)
-        for name, source in fields.groups.items()
-        for column in (source.values() if isinstance(source, Mapping) else (source,))
-    ]
-    for name, source in columns:
-        if not getattr(getattr(source, "index", None), "is_monotonic_increasing", True):
-            raise ConfigurationError(
-                f"groups[{name!r}]: the index of this {type(source).__name__} is not in order, so its labels may "
-                "not be in the order of the validation set; align it, then give its to_numpy()"
-            )

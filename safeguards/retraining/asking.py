@@ -16,8 +16,9 @@ import numpy.typing as npt
 import torch
 from torch import Tensor, nn
 
-from safeguards.core.batch import read_labels, rows_of, select
+from safeguards.core.batch import rows_of, select
 from safeguards.core.canonical import sha256
+from safeguards.core.columns import read_labels
 from safeguards.core.errors import ConfigurationError, DataRefused, FieldError, NotApplicable
 from safeguards.core.identity import hash_ids, mix
 from safeguards.core.predictions import answered

@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset
 
@@ -16,6 +17,7 @@ from tests.helpers.toys import Accuracy, Net, loader, rows, trainer
 
 RANK, WORLD = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
 WITH_ID = BatchFields(inputs=0, target=1, row_id=2)
+LABELS = pd.Series([f"g{i}" for i in range(57)]).rename_axis("id").sample(frac=1.0, random_state=0)
 
 
 class Numbered(Dataset[Any]):
@@ -39,6 +41,14 @@ class NoInputs(Accuracy):
 
     def observe(self, seen: dict[str, Any], rows: Rows, scene: Scene) -> None:
         assert (rows.inputs is None) == (rows.batch is None) == (WORLD > 1)
+        super().observe(seen, rows, scene)
+
+
+class Labelled(Accuracy):
+    """Every row must have the label of its id."""
+
+    def observe(self, seen: dict[str, Any], rows: Rows, scene: Scene) -> None:
+        assert rows.groups["sex"] == [f"g{i}" for i in rows.ids.tolist()]
         super().observe(seen, rows, scene)
 
 
@@ -74,12 +84,15 @@ def identities(strategy: str) -> dict[str, Any]:
     n = 57
     own, paired = (DataLoader(Numbered(n), batch_sampler=OwnOrder(n, WORLD)) for _ in range(2))
     paired.dataset.ids = [i // 2 for i in range(n)]
+    labelled = Labelled(fields=BatchFields(inputs=0, target=1, row_id=2, groups={"sex": LABELS}))
     cases = {
         "sampler": (Accuracy(), loader(n), {}),
         "ids and sampler": (Accuracy(fields=WITH_ID), DataLoader(Numbered(n), batch_size=8), {}),
         "ids and own order": (Accuracy(fields=WITH_ID), own, {"use_distributed_sampler": False}),
         "own order, no inputs": (NoInputs(fields=WITH_ID), own, {"use_distributed_sampler": False}),
         "ids of pairs": (Accuracy(fields=WITH_ID), paired, {"use_distributed_sampler": False}),
+        "labels and sampler": (labelled, DataLoader(Numbered(n), batch_size=8), {}),
+        "labels and own order": (labelled, own, {"use_distributed_sampler": False}),
         "own order": (Accuracy(), own, {"use_distributed_sampler": False}),
         "stream": (Accuracy(), DataLoader(Stream(), batch_size=4), {}),
         "shuffled": (Accuracy(), loader(n, shuffle=True), {}),

@@ -8,7 +8,8 @@ import pandas as pd
 import pytest
 import torch
 
-from safeguards.core.batch import BatchFields, first_tensor, ordinary, read_labels, select, take
+from safeguards.core.batch import BatchFields, first_tensor, ordinary, select, take
+from safeguards.core.columns import read_labels
 from safeguards.core.errors import ConfigurationError, FieldError
 
 X, Y = torch.arange(6.0).reshape(3, 2), torch.tensor([0, 1, 0])
@@ -26,6 +27,7 @@ class Patient:
     [
         ((X, Y), 1),
         ([X, Y], -1),
+        ((X, Y), np.int64(1)),
         ({"y": Y}, "y"),
         ({"a.b": Y}, "a.b"),
         ({"a": {"b": Y}}, "a.b"),
@@ -64,9 +66,10 @@ def test_missing_field_names_field_type_and_keys(batch: object, selector: object
         ["a", "b", "c"],
         ("a", "b", "c"),
         np.array(["a", "b", "c"]),
-        pd.Series(["a", "b", "c"], index=[9, 8, 7]),
-        pd.Series(["a", "b", "c"], index=[2, 1, 0], dtype="category"),
+        pd.Series(["a", "b", "c"]),
+        pd.Series(["a", "b", "c"], index=[0, 1, 2], dtype="category"),
         pd.DataFrame({"sex": ["a", "b", "c"]}),
+        {0: "a", 1: "b", 2: "c"},
     ],
 )
 def test_column_beside_the_set_is_looked_up_by_position(column: object) -> None:
@@ -77,6 +80,11 @@ def test_column_beside_the_set_is_looked_up_by_position(column: object) -> None:
 def test_column_of_numbers_is_looked_up_by_position() -> None:
     fields = BatchFields(inputs=0, groups={"age": torch.tensor([30, 40, 50]), "sex": np.array([0, 1, 1])})
     assert fields.group_labels((X, Y), torch.tensor([2, 0]), 3) == {"age": [50, 30], "sex": [1, 0]}
+
+
+def test_a_position_may_be_a_number_of_numpys() -> None:
+    fields = BatchFields(inputs=np.int64(0), groups={"sex": np.int64(1)})  # type: ignore[arg-type]
+    assert fields.group_labels((X, Y), None, None) == {"sex": [0, 1, 0]}
 
 
 def test_column_of_another_length_is_refused() -> None:
@@ -110,7 +118,16 @@ def test_labels_become_plain() -> None:
         read_labels("abc", "g")
 
 
-@pytest.mark.parametrize("arguments", [{"inputs": 1.5}, {"inputs": 0, "target": [1]}, {"inputs": 0, "groups": ["sex"]}])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"inputs": 1.5},
+        {"inputs": 0, "target": [1]},
+        {"inputs": 0, "groups": ["sex"]},
+        {"inputs": 0, "groups": {"sex": 1.5}},
+        {"inputs": 0, "groups": {"sex": None}},
+    ],
+)
 def test_bad_fields_are_refused(arguments: dict[str, object]) -> None:
     with pytest.raises(ConfigurationError):
         BatchFields(**arguments)  # type: ignore[arg-type]

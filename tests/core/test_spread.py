@@ -20,6 +20,8 @@ def test_row_identity_of_every_kind_of_loader() -> None:
         "ids and own order": 57,
         "own order, no inputs": 57,
         "ids of pairs": 57,
+        "labels and sampler": 57,
+        "labels and own order": 57,
         "own order": 57,
         "stream": 20,
         "shuffled": 57,
@@ -27,6 +29,8 @@ def test_row_identity_of_every_kind_of_loader() -> None:
     for name in ("sampler", "ids and sampler"):
         assert two[name] == one[name]
     assert two["ids and own order"]["ids"] == [0, *range(56)], "the copy goes, the row of the same id on one rank stays"
+    for name in ("labels and sampler", "labels and own order"):
+        assert (two[name]["outcome"], two[name]["n"], two[name]["groups"]) == ("PASS", 57, one[name]["groups"])
     for name in ("ids", "n", "right"):
         assert two["own order, no inputs"][name] == one["own order, no inputs"][name]
     assert two["ids of pairs"]["outcome"] == "ERROR"

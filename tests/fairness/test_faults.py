@@ -1,18 +1,24 @@
 """Inputs for which the plain libraries give a wrong answer without a word, one test each, by number."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
+from safeguards import verdicts
 from safeguards.core.batch import BatchFields
-from safeguards.core.errors import ConfigurationError, NotApplicable
+from safeguards.core.errors import FieldError, NotApplicable
 from safeguards.core.limit import Limit
-from safeguards.core.verdict import Outcome
+from safeguards.core.verdict import Outcome, Verdict
 from safeguards.fairness import FairnessCheck
 from safeguards.fairness.measures import MEASURES
 from safeguards.fairness.table import table_of
 from tests.fairness.judged import LIMITS, answered, logits_for
+from tests.helpers.toys import Net, trainer
 
 DIFFERENCES = {name: limit for name, limit in LIMITS.items() if name.endswith("difference")}
 PARITY = {name: limit for name, limit in LIMITS.items() if name != "worst_group_accuracy"}
@@ -193,14 +199,53 @@ def test_f10_dirty_keys(dirty):
     assert_all(found, Outcome.INCONCLUSIVE, "look like one group", repr(str(dirty[0])), repr(str(dirty[1])))
 
 
-def test_f11_a_column_whose_index_is_not_in_order():
-    column = pd.Series(["A", "B", "A"], index=[2, 0, 1])
-    fields = BatchFields(inputs=0, target=1, groups={"sex": column})
-    per_stage = BatchFields(inputs=0, target=1, groups={"sex": {"validate": column.sort_index(), "test": column}})
-    for wrong in (fields, per_stage):
-        with pytest.raises(ConfigurationError, match="index of this Series is not in order"):
-            FairnessCheck(fields=wrong, limits=LIMITS)
-    FairnessCheck(fields=BatchFields(inputs=0, target=1, groups={"sex": column.sort_index()}), limits=LIMITS)
+def by_patient(n: int = 400):
+    """Rows whose ids are not in order, a model that selects men only, and the sex of each patient in order of id."""
+    draw = np.random.default_rng(0)
+    ids, sex = draw.permutation(n), pd.Series(draw.choice(["f", "m"], n), index=range(n))
+    x = torch.tensor([[1.0 if sex[i] == "m" else -1.0] for i in ids])
+    return TensorDataset(x, (x[:, 0] > 0).long(), torch.as_tensor(ids)), sex
+
+
+class SelectsPositive(Net):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.cat([-x, x], 1)
+
+    def validation_step(self, batch: Any, _: int) -> dict[str, torch.Tensor]:
+        return {"logits": self(batch[0])}
+
+
+def parity_gap(root: Path, column: Any, data: DataLoader[Any]) -> Verdict:
+    fields = BatchFields(inputs=0, target=1, row_id=2, groups={"sex": column})
+    limits = {"demographic_parity_difference": Limit(at_most=0.3)}
+    job = trainer(root, FairnessCheck(fields=fields, limits=limits))
+    job.validate(SelectsPositive(), data, verbose=False)
+    return verdicts(job)[-1]
+
+
+@pytest.mark.parametrize("order", ["by id", "of the set", "mixed", "a mapping"])
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_f11_labels_with_row_ids_meet_their_rows_in_any_order(tmp_path, order, shuffled):
+    data, sex = by_patient()
+    named = sex.rename_axis("patient")
+    mixed = named.sample(frac=1.0, random_state=1)
+    ways = {"by id": named, "of the set": named[data.tensors[2].numpy()], "mixed": mixed, "a mapping": sex.to_dict()}
+    found = parity_gap(tmp_path, ways[order], DataLoader(data, 50, shuffle=shuffled))
+    assert (found.outcome, found.value, found.n) == (Outcome.FAIL, 1.0, 400)
+
+
+def test_f11_an_index_that_may_count_the_rows_or_hold_their_ids_is_refused(tmp_path):
+    data, sex = by_patient()
+    found = parity_gap(tmp_path, sex, DataLoader(data, 50))
+    assert found.outcome is Outcome.ERROR
+    assert "may be row ids or count the rows: give .rename_axis('row_id')" in found.reason
+
+
+def test_f11_labels_of_which_nothing_says_whose_they_are_are_refused():
+    column = pd.Series(["A", "B", "A"], index=[0, 2, 3])
+    for groups in ({"sex": column}, {"sex": {"validate": column.reset_index(drop=True), "test": column}}):
+        with pytest.raises(FieldError, match=r"index of its own, not 0 to 2.*give row_id= .*to_numpy"):
+            BatchFields(inputs=0, target=1, groups=groups)
 
 
 @pytest.mark.parametrize("counts", [[[[4, 4], [4, 4], [-1, 4]]], [[[4, 4], [4, 4], [5, 4]]]])
