@@ -64,11 +64,10 @@ def _rollback(asked: argparse.Namespace) -> int:
 
 
 def _history(asked: argparse.Namespace) -> int:
-    from safeguards.gate import History, Verifier
+    from safeguards.gate import History
     from safeguards.tracking import ModelRegistry
 
-    texts = ModelRegistry(asked.model, asked.tracking_uri).history()
-    found = History.of(texts, verifier=Verifier.configured())
+    found = History.read(ModelRegistry(asked.model, asked.tracking_uri))
     for one in () if asked.quiet else found.entries:
         move = f"champion {one.before or 'none'} -> {one.after or 'none'}"
         print(_printable(f"{one.number}  {one.when}  {one.action} version {one.version}, {move}  {one.who}  {one.why}"))

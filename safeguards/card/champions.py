@@ -9,7 +9,7 @@ from safeguards.card.card import checked_card
 from safeguards.card.pages import filled
 from safeguards.card.versions import RECORD, told_of
 from safeguards.core.errors import EvidenceError, RegistryError
-from safeguards.gate import Entry, History, Verifier
+from safeguards.gate import Entry, History
 from safeguards.tracking import ModelReader, RunReader
 
 if TYPE_CHECKING:
@@ -26,11 +26,12 @@ CARD_POLICY = (
 
 @dataclass(frozen=True, kw_only=True)
 class Reign:
-    """A model in the list: which version is champion, and the newest entry of its history."""
+    """A model in the list: which version is champion, the newest entry of its history, and whether all of it holds."""
 
     name: str
     champion: int | None
     last: Entry | None
+    sound: bool
 
 
 class ModelViews:
@@ -44,7 +45,7 @@ class ModelViews:
 
     def model(self, name: str) -> str:
         registry = self._registry(name)
-        history = History.of(registry.history(), verifier=Verifier.configured())
+        history = History.read(registry)
         return self._page(
             "model.html",
             name=name,
@@ -74,8 +75,9 @@ class ModelViews:
 
     def _reign(self, name: str) -> Reign:
         registry = ModelReader(name, self.reader)
-        entries = History.of(registry.history()).entries
-        return Reign(name=name, champion=registry.champion(), last=entries[-1] if entries else None)
+        history = History.read(registry)
+        last = history.entries[-1] if history.entries else None
+        return Reign(name=name, champion=registry.champion(), last=last, sound=not history.problems)
 
     def _registry(self, name: str) -> ModelReader:
         if name in ModelReader.names(self.reader):

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safeguards.core.errors import EvidenceError
-from safeguards.core.signing import Verifier
 from safeguards.gate.candidate import Candidate
 from safeguards.gate.following import RECORD, STATE, is_unfinished
 from safeguards.gate.history import History
@@ -42,7 +41,7 @@ def audit(registry: ModelRegistry, *, policy: Policy | None = None, now: datetim
     `RegistryError` when the registry cannot be read.
     """
     moment = now or datetime.now(UTC)
-    history = History.of(registry.history(), verifier=Verifier.configured())
+    history = History.read(registry)
     versions = registry.versions()
     return [
         *(Finding(subject="history", text=problem) for problem in history.problems),

@@ -71,8 +71,7 @@ class Candidate:
             registry.fetch(digest, SEALED[:2], Path(place))
             with _saying_where(Path(place)):
                 record = Record.read(Path(place, RECORD))
-        if record.digest != digest:
-            raise EvidenceError(f"the registry holds another record in place of {digest[:12]}")
+        _check_that_it_is(record, digest, registry.name)
         return record
 
     @classmethod
@@ -86,9 +85,15 @@ class Candidate:
         registry.fetch(digest, EVERY, folder)
         with _saying_where(folder):
             found = cls.read(folder, verifier=verifier)
-        if found.record.digest != digest:
-            raise EvidenceError(f"the registry holds another record in place of {digest[:12]}")
+        _check_that_it_is(found.record, digest, registry.name)
         return found
+
+
+def _check_that_it_is(record: Record, digest: str, model: str) -> None:
+    if record.digest != digest:
+        raise EvidenceError(f"the registry holds another record in place of {digest[:12]}")
+    if record.model != model:
+        raise EvidenceError(f"the record {digest[:12]} is of the model {record.model!r}, not of {model!r}")
 
 
 @contextmanager

@@ -12,7 +12,7 @@ import secrets
 import socket
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -39,7 +39,8 @@ class Entry:
     """``before`` and ``after`` are the champion's versions, the same where a challenger was refused.
 
     ``version`` and ``record`` are of the model that it is about, ``policy`` is the digest of the policy that ruled.
-    ``expiring`` gives the end of each waiver that was used. ``nonce`` keeps the entries of two writers apart.
+    ``expiring`` gives the end of each waiver that was used. ``nonce`` keeps the entries of two writers apart. ``model``
+    is the registered model's name; entries of earlier versions have none.
     """
 
     number: int
@@ -55,6 +56,7 @@ class Entry:
     previous: str
     expiring: tuple[tuple[str, str], ...] = ()
     nonce: str = ""
+    model: str | None = None
 
     @property
     def digest(self) -> str:
@@ -63,25 +65,26 @@ class Entry:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "model" or self.model is not None}
         return plain | {"expiring": [list(pair) for pair in self.expiring]}
 
     def text(self, signer: Signer | None) -> str:
         """The entry as it is written."""
         signature = None if signer is None else signer.sign(self.digest).decode().strip()
-        return canonical({"entry": self.to_dict(), "signature": signature}).decode()
+        return canonical({"digest": self.digest, "entry": self.to_dict(), "signature": signature}).decode()
 
 
 @dataclass(frozen=True, kw_only=True)
 class History:
-    """The entries that are sound, and one sentence for each that is not."""
+    """The entries that can be read, and one sentence for each thing that is wrong with them or where they are kept."""
 
     entries: tuple[Entry, ...]
     problems: tuple[str, ...]
+    model: str | None = None
 
     @classmethod
-    def of(cls, texts: Sequence[str], *, verifier: Verifier | None = None) -> History:
-        """Read a history as the registry holds it."""
+    def of(cls, texts: Sequence[str], *, verifier: Verifier | None = None, model: str | None = None) -> History:
+        """Read entries as a registry holds them; with ``model``, none may be of another."""
         entries: list[Entry] = []
         problems: list[str] = []
         previous = START
@@ -94,14 +97,22 @@ class History:
                 continue
             if entry.number != number or entry.previous != previous:
                 problems.append(f"entry {number} does not follow the one before it: one was edited or left out")
+            if entry.model is not None and model not in (None, entry.model):
+                problems.append(f"entry {number} is of the model {entry.model[:100]!r}, not of {model!r}")
             entries.append(entry)
             previous = entry.digest
-        return cls(entries=tuple(entries), problems=tuple(problems))
+        return cls(entries=tuple(entries), problems=tuple(problems), model=model)
+
+    @classmethod
+    def read(cls, registry: RegisteredModel) -> History:
+        """The history of a registered model, checked against the keys that are trusted here."""
+        found = cls.of(registry.history(), verifier=Verifier.configured(), model=registry.name)
+        return replace(found, problems=(*registry.home_problems(), *found.problems))
 
     @classmethod
     def sound(cls, registry: RegisteredModel) -> History:
-        """The history of a registered model. Raises `RegistryError` where it was changed."""
-        history = cls.of(registry.history(), verifier=Verifier.configured())
+        """As `read`. Raises `RegistryError` where it was changed."""
+        history = cls.read(registry)
         if history.problems:
             raise RegistryError(
                 f"the history of {registry.name!r} was changed: {history.problems[0]}; see safeguards audit"
@@ -137,6 +148,7 @@ class History:
             **{**parts, **told, "expiring": expiring},
             number=len(self.entries) + 1,
             previous=previous,
+            model=self.model,
             nonce=secrets.token_hex(4),
         )
 
@@ -165,18 +177,22 @@ def _read(text: str, verifier: Verifier | None) -> Entry:
     try:
         data = dict(held["entry"])
         entry = Entry(**{**data, "expiring": tuple((str(a), str(b)) for a, b in data["expiring"])})
-        whole = canonical({"entry": entry.to_dict(), "signature": held["signature"]}) == content and set(held) == KEYS
+        whole = canonical({**held, "entry": entry.to_dict()}) == content and set(held) in (KEYS, FORMER_KEYS)
     except (KeyError, TypeError, ValueError):
         raise EvidenceError("it is no entry of a history") from None
     if not whole or not _is_plausible(entry):
         raise EvidenceError("it is no entry of a history")
+    if held.get("digest", None if entry.model else entry.digest) != entry.digest:
+        raise EvidenceError("it was edited: its text does not give its digest")
     if verifier is not None:
         signature = f"{held['signature'] or '{}'}\n".encode()
         verifier.check_bytes(entry.digest, signature, what=f"the signature of entry {entry.number}")
     return entry
 
 
-KEYS = {"entry", "signature"}
+KEYS = {"digest", "entry", "signature"}
+FORMER_KEYS = {"entry", "signature"}
+"""Of entries that do not name their model."""
 
 
 def _is_plausible(entry: Entry) -> bool:
@@ -185,6 +201,7 @@ def _is_plausible(entry: Entry) -> bool:
     return (
         all(type(number) is int and number > 0 for number in numbers)
         and all(isinstance(one, str) for one in texts)
+        and isinstance(entry.model, (str, type(None)))
         and entry.action in ("promoted", "refused", "rolled back")
     )
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from safeguards.core.errors import ConfigurationError, RegistryError
+from safeguards.tracking.homes import homes_of
 from safeguards.tracking.store import environment, quiet, said
 
 if TYPE_CHECKING:
@@ -68,6 +69,7 @@ class RegisteredModel:
         self.name = checked(name, of=type(self).__name__)
         self._client = client
         self._home: str | None = None
+        self._homes: list[str] | None = None
 
     @asking
     def versions(self) -> list[Version]:
@@ -132,6 +134,22 @@ class RegisteredModel:
         held = {} if home is None else self._client.get_run(home).data.params
         numbered = sorted((int(key.rpartition(".")[2]), value) for key, value in held.items() if _is_entry(key))
         return [value for _, value in numbered]
+
+    @asking
+    def home_problems(self) -> list[str]:
+        """One sentence for each thing that is wrong with the run that keeps the history, or with which run that is."""
+        home = self._known_home()
+        if self._homes is None:
+            self._homes = homes_of(self._client, self.name)
+        problems = [
+            f"the run {other} holds a history of this model too, and the model names {home or 'no run'} as its home: "
+            f"put its tag {HOME} right, or remove the other run for good"
+            for other in self._homes
+            if other != home
+        ]
+        if home is not None and self._client.get_run(home).info.lifecycle_stage != "active":
+            problems.insert(0, f"the run {home}, which keeps it, was deleted: restore that run")
+        return problems
 
     @asking
     def tracking(self, run_id: str) -> str | None:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safeguards.core.errors import RegistryError
+from safeguards.tracking.homes import EXPERIMENT, MODEL
 from safeguards.tracking.names import LONGEST_PARAM, text
 from safeguards.tracking.registered import ALIAS, ENTRY, HOME, RegisteredModel, asking, checked, path_of
 from safeguards.tracking.store import alone, artifact_folder, environment, reach, resolve, said, set_defaults
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["LONGEST_ENTRY", "ModelRegistry"]
 
-EXPERIMENT = "safeguards.gate"
 LONGEST_ENTRY = LONGEST_PARAM
 SETTLE_SECONDS = 1.0
 """How long a home that was just named must stay named: see `ModelRegistry._name_home`."""
@@ -87,7 +87,7 @@ class ModelRegistry(RegisteredModel):
     def append(self, number: int, entry: str) -> bool:
         """Write the entry of this number, from 1: True for one writer of all hosts, False where it exists already.
 
-        Raises `RegistryError` for an entry longer than `LONGEST_ENTRY`.
+        Raises `RegistryError` for an entry longer than `LONGEST_ENTRY`, and where the run of the history was deleted.
         """
         if len(entry) > LONGEST_ENTRY:
             raise RegistryError(f"an entry of the history has {len(entry)} characters; {LONGEST_ENTRY} fit")
@@ -98,7 +98,10 @@ class ModelRegistry(RegisteredModel):
         except Exception as error:
             if getattr(error, "error_code", None) != "INVALID_PARAMETER_VALUE":
                 raise
-        return bool(self._client.get_run(home).data.params.get(key) == entry)
+        run = self._client.get_run(home)
+        if run.info.lifecycle_stage != "active":
+            raise RegistryError(f"the run {home}, which keeps the history, was deleted: restore that run")
+        return bool(run.data.params.get(key) == entry)
 
     def _make_home(self) -> str:
         """The home of this model, made with it: whoever makes the model names its home, and one of all hosts does."""
@@ -108,7 +111,7 @@ class ModelRegistry(RegisteredModel):
             if known := self._known_home():
                 return known
             made = self._client.create_run(
-                self._experiment(), run_name=f"history of {self.name}", tags={"safeguards.model": self.name}
+                self._experiment(), run_name=f"history of {self.name}", tags={MODEL: self.name}
             ).info.run_id
             self._client.set_terminated(made)
             self._name_home(made)

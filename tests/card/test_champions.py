@@ -16,9 +16,11 @@ from safeguards.gate import champion, promote, rollback
 from safeguards.gate.fresh import check_here
 from safeguards.tracking import ModelReader, ModelRegistry, RegisteredModel, RunReader
 from tests.card.conftest import SCRIPT
+from tests.core.test_signing import keys
 from tests.gate.evidence import GOOD, candidate, policy
 from tests.helpers.markup import Parsed
 
+__all__ = ["keys"]
 ASKED = policy(tracked=False)
 
 
@@ -79,6 +81,16 @@ def test_models_are_listed_with_their_champion(reviewed: Reviewed) -> None:
     assert [one["href"] for one in seen.of("a") if "/models/" in str(one["href"])] == ["/models/risk"]
     home = reviewed.pages.get("/").headers["Location"]
     assert home == "/experiments/0", "the gate's own experiment is no choice"
+
+
+def test_a_last_ruling_that_nobody_with_the_key_wrote_is_not_told(
+    reviewed: Reviewed, keys: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SAFEGUARDS_VERIFYING_KEYS", str(keys / "ours.pub"))
+    seen = reviewed.told("/models")
+    assert "risk version 1 the history was changed; open the model to see how" in seen.text
+    assert "rolled back" not in seen.text
+    assert "Ann" not in seen.text
 
 
 def test_a_version_opens_its_card(reviewed: Reviewed) -> None:

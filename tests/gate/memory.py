@@ -19,6 +19,7 @@ class Store:
         self.alias: int | None = None
         self.entries: dict[int, str] = {}
         self.runs: dict[str, str] = {}
+        self.home_problems: list[str] = []
         self.lock = threading.Lock()
 
 
@@ -76,6 +77,9 @@ class MemoryRegistry:
 
     def history(self):
         return [self.store.entries[number] for number in sorted(self.store.entries)]
+
+    def home_problems(self):
+        return self.store.home_problems
 
     def append(self, number, entry):
         self.at("before entry")

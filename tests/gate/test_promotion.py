@@ -297,7 +297,7 @@ class TestInProcess:
         folder, _ = make(tmp_path / "next", registry, seed=5)
         registry.store.entries[1] = registry.store.entries[1].replace("promoted", "refused", 1)
         for ask in (lambda: promote(folder, policy=ASKED, registry=registry), lambda: rollback(registry, to=1)):
-            with pytest.raises(RegistryError, match="the history of 'risk' was changed: entry 2 does not follow"):
+            with pytest.raises(RegistryError, match="the history of 'risk' was changed: entry 1: it was edited"):
                 ask()
         assert registry.champion() == 2
 
