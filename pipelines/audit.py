@@ -50,6 +50,7 @@ class Settings:
     experiment: str = "live audits"
     tracking_uri: str | None = None
     directory: str = "safeguards_runs/retraining"
+    keep: int = 50
     notice: Notice = field(default_factory=Notice)
 
 
@@ -73,6 +74,7 @@ def audit(settings: Settings, told: Mapping[str, Any]) -> Mapping[str, Any]:
         delivery = shelf.take(Path(settings.delivery))
         key = {"live audit": without_places(told), "delivery": delivery.manifest.fingerprint, "version": version}
         job = Job(shelf.job(key), key=key, told=lambda step: print(f"live audit: {step}", flush=True))
+        shelf.clear(settings.keep, but=job.folder)
         held = Held(
             shelf=shelf,
             registry=registry,

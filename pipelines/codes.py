@@ -15,7 +15,7 @@ from safeguards.tracking import safe_line
 
 __all__ = ["ANOTHER_AT_WORK", "BROKE", "DATA_REFUSED", "WRONG_CONFIGURATION", "Parser", "conclude", "without_places"]
 
-PLACES = ("delivery", "directory", "notice")
+PLACES = ("delivery", "directory", "keep", "notice")
 BROKE, WRONG_CONFIGURATION, ANOTHER_AT_WORK, DATA_REFUSED = 1, 2, 5, 6
 FAILURES: Mapping[type[SafeguardError], int] = {
     AlreadyRunning: ANOTHER_AT_WORK,

@@ -72,6 +72,15 @@ class AuditBook:
         if self._read()[1].get((audit.data, audit.model)) is None:
             self._append({"answers": [audit.data, audit.model], "data": data})
 
+    def done_with(self, keep: int) -> list[str]:
+        """The jobs of audits that nothing asks for any more: neither among the newest ``keep`` looks, nor of one that
+        opened a retraining which has not been answered.
+        """
+        looks, answered = self._read()
+        waits = {audit.job for audit in looks if audit.opened and (audit.data, audit.model) not in answered}
+        kept = waits | {audit.job for audit in looks[max(0, len(looks) - keep) :]}
+        return sorted({audit.job for audit in looks if audit.job} - kept)
+
     def _append(self, line: Mapping[str, Any]) -> None:
         """A torn line, left by a crash, is marked and closed first."""
         try:

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from typing import Any
 from filelock import FileLock
 
 from safeguards.core.canonical import canonical, digest_of, parse
-from safeguards.core.errors import DataRefused, EvidenceError
+from safeguards.core.errors import ConfigurationError, DataRefused, EvidenceError
 from safeguards.core.files import read_whole, sync, write_whole
 from safeguards.core.names import encode
 from safeguards.retraining.auditbook import AuditBook
@@ -29,6 +30,8 @@ DELIVERY = "delivery"
 """What a record calls the delivery that its model learned from."""
 
 KEY_DIGITS = 16
+JOB = re.compile(f"[0-9a-f]{{{KEY_DIGITS}}}")
+PUBLISHED = "[0-9][0-9]-publish"  # the step of a live audit after which MLflow has its verdicts
 LARGEST_TRAINING = 1 << 22
 
 
@@ -52,6 +55,19 @@ class Shelf:
     def job(self, key: Any) -> Path:
         """The folder of the job with this key, plain values."""
         return self.folder / "jobs" / digest_of(key)[:KEY_DIGITS]
+
+    def clear(self, keep: int, *, but: Path) -> None:
+        """Remove the jobs of live audits but the newest ``keep``, those that opened a retraining which has not been
+        answered, those whose verdicts are not in MLflow yet, and ``but``, the one at work. The book keeps all of them.
+
+        Raises `ConfigurationError` for less than 0, `LedgerError` for a book that cannot be read.
+        """
+        if keep < 0:
+            raise ConfigurationError(f"keep: {keep!r}: expected 0 or more jobs of live audits")
+        for name in self.audits.done_with(keep):
+            place = self.folder / "jobs" / name
+            if JOB.fullmatch(name) and place != but and any(place.glob(PUBLISHED)):
+                shutil.rmtree(place, ignore_errors=True)
 
     def remember(self, training: Mapping[str, Any]) -> str:
         """Keep the configuration of a training, plain values; its digest, by which a record names it."""

@@ -238,6 +238,23 @@ def test_an_audit_that_breaks_is_told_as_what_it_is(place: Path, run) -> None:
     assert (one["what"], one["ended"], "audits.jsonl:1" in one["why"]) == ("live audit", "broke", True)
 
 
+def test_earlier_audits_keep_their_jobs_as_long_as_the_configuration_says(place: Path, run) -> None:
+    """Three audits of a delivery, under other limits each time; how many are kept makes no other audit of one."""
+    week = scans(place / "kept", seed=60)
+
+    def audited(limit: float, keep: int) -> Path:
+        code, told = run(week, f"--check.limits={{accuracy: {{at_least: {limit}}}}}", f"--keep={keep}")
+        assert code == 0, told
+        return Path(told.splitlines()[-1].strip())
+
+    jobs = [audited(limit, keep=5) for limit in (0.1, 0.2)]
+    assert audited(0.2, keep=1) == jobs[1]
+    assert [job.is_dir() for job in jobs] == [False, True]
+    assert audited(0.3, keep=0) not in jobs
+    assert [job.is_dir() for job in jobs] == [False, False]
+    assert run(week, "--keep=-1")[0] == 2
+
+
 def test_two_at_once(place: Path, run) -> None:
     with only_one(place / "shelf" / "scans", "live audit of scans"):
         code, told = run(place / "calm")

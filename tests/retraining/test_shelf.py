@@ -8,8 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from safeguards.core.errors import DataRefused, EvidenceError
-from safeguards.retraining import Shelf, deliver
+from safeguards.core.errors import ConfigurationError, DataRefused, EvidenceError
+from safeguards.retraining import Shelf, Trigger, deliver
 
 TRAINING = {"model": {"class_path": "a.B"}, "trainer": {"max_epochs": 3}}
 
@@ -147,3 +147,50 @@ def test_two_that_take_a_delivery_at_once_make_one_copy(tmp_path: Path, source: 
     assert [path.name for path in (tmp_path / "root" / "risk" / "data").iterdir()] == [
         shelf.take(source).manifest.fingerprint
     ]
+
+
+def audited(shelf: Shelf, week: int, *reasons: str) -> Path:
+    """The folder of a live audit's job, that is in the book."""
+    job = shelf.job({"live audit": week})
+    (job / "03-publish").mkdir(parents=True)
+    trigger = Trigger(k=1, n=1, cooldown=1)
+    shelf.audits.note(data=str(week), model="m", reasons=reasons, trigger=trigger, job=job.name)
+    return job
+
+
+def test_jobs_of_live_audits_stay_that_are_new_or_asked_for(tmp_path: Path) -> None:
+    shelf = Shelf(root=tmp_path, model="risk")
+    retraining, unfinished = shelf.job({"delivery": "x"}), shelf.job({"live audit": "unfinished"})
+    retraining.mkdir(parents=True)
+    unfinished.mkdir()
+    unpublished = audited(shelf, 99)
+    (unpublished / "03-publish").rename(unpublished / "03-publish.part")
+    stays = {retraining, unfinished, unpublished}
+    weeks = [audited(shelf, week, *(["drift"] if week == 1 else [])) for week in range(5)]
+
+    def left() -> set[Path]:
+        return set((tmp_path / "risk" / "jobs").iterdir())
+
+    shelf.clear(2, but=weeks[0])
+    assert left() == stays | {weeks[0], weeks[1], weeks[3], weeks[4]}
+    opened = shelf.audits.opened("new")
+    assert opened is not None
+    shelf.audits.answer(opened, data="new")
+    shelf.clear(2, but=weeks[4])
+    assert left() == stays | {weeks[3], weeks[4]}
+    shelf.clear(0, but=weeks[4])
+    assert left() == stays | {weeks[4]}
+    assert len(shelf.audits.past()) == 6
+
+
+@pytest.mark.parametrize("name", ["../../elsewhere", "{}/elsewhere", "..", "/"])
+def test_a_name_in_the_book_that_leads_elsewhere_removes_nothing(tmp_path: Path, name: str) -> None:
+    shelf = Shelf(root=tmp_path, model="risk")
+    job = audited(shelf, 0)
+    (tmp_path / "elsewhere" / "03-publish").mkdir(parents=True)
+    shelf.audits.note(data="x", model="m", reasons=(), trigger=Trigger(k=1, n=1), job=name.format(tmp_path))
+    shelf.clear(0, but=job)
+    assert job.is_dir()
+    assert (tmp_path / "elsewhere" / "03-publish").is_dir()
+    with pytest.raises(ConfigurationError, match="expected 0 or more"):
+        shelf.clear(-1, but=job)
