@@ -1,4 +1,4 @@
-"""`safeguards promote`, `rollback`, `history` and `audit`: the gate at the command line."""
+"""`safeguards promote`, `rollback`, `history`, `countersign` and `audit`: the gate at the command line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["add_commands"]
 
 
 def add_commands(commands: Any, *, tracking_uri: str) -> None:
-    """Add the four to the parser's commands; ``tracking_uri`` is the store unless another is named."""
+    """Add them to the parser's commands; ``tracking_uri`` is the store unless another is named."""
     promote = _command(
         commands, "promote", "Promote a candidate to champion, or refuse it with every reason.", _promote
     )
@@ -26,9 +26,13 @@ def add_commands(commands: Any, *, tracking_uri: str) -> None:
         commands, "audit", "Find what the gate did not do: moved aliases, changed files, old waivers.", _audit
     )
     audit.add_argument("--policy", type=Path, help="whose waivers are looked at too")
-    for command in (rollback, history, audit):
+    countersign = _command(
+        commands, "countersign", "Vouch with this host's key for a history and its records as they stand.", _countersign
+    )
+    countersign.add_argument("--why", default="", help="for the history")
+    for command in (rollback, history, countersign, audit):
         command.add_argument("model", metavar="MODEL", help="its name in the registry")
-    for command in (promote, rollback, history, audit):
+    for command in (promote, rollback, history, countersign, audit):
         command.add_argument("--tracking-uri", default=tracking_uri, help="MLflow's store")
 
 
@@ -74,6 +78,16 @@ def _history(asked: argparse.Namespace) -> int:
     for problem in found.problems:
         print(_printable(problem))
     return 1 if found.problems else 0
+
+
+def _countersign(asked: argparse.Namespace) -> int:
+    from safeguards.gate import countersign
+    from safeguards.tracking import ModelRegistry
+
+    number = countersign(ModelRegistry(asked.model, asked.tracking_uri), why=asked.why)
+    if not asked.quiet:
+        print(f"{asked.model}: entry {number} vouches for the history before it")
+    return 0
 
 
 def _audit(asked: argparse.Namespace) -> int:

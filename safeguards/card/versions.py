@@ -81,7 +81,7 @@ def _asked(registry: RegisteredModel, history: History, newest: int) -> Iterator
 
 def _ruling(history: History, digest: str) -> Ruling | None:
     """As the history tells it: tags of a version can be set by anyone. None where the gate has not ruled."""
-    ruled = [entry for entry in history.about(digest) if entry.action != "rolled back"]
+    ruled = [entry for entry in history.about(digest) if entry.is_ruling]
     if not ruled:
         return None
     entry: Entry = ruled[-1]

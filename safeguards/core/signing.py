@@ -52,10 +52,15 @@ class Signer:
         path = os.environ.get(SIGNING_KEY)
         return cls(path) if path else None
 
+    @property
+    def public_key(self) -> Ed25519PublicKey:
+        """What whoever checks its signatures needs to know."""
+        return self._key.public_key()
+
     def sign(self, digest: str, purpose: bytes = RECORDS) -> bytes:
         """A signature file for a digest."""
         signature = base64.b64encode(self._key.sign(purpose + digest.encode())).decode()
-        return canonical({"key": fingerprint(self._key.public_key()), "signature": signature}) + b"\n"
+        return canonical({"key": fingerprint(self.public_key), "signature": signature}) + b"\n"
 
 
 class Verifier:
@@ -71,6 +76,17 @@ class Verifier:
         """Of the keys that ``SAFEGUARDS_VERIFYING_KEYS`` names, separated as in PATH, if it names any."""
         named = [path for path in os.environ.get(VERIFYING_KEYS, "").split(os.pathsep) if path]
         return cls(named) if named else None
+
+    @classmethod
+    def of(cls, signer: Signer) -> Verifier:
+        """That trusts this signer alone."""
+        found = cls.__new__(cls)
+        found._keys = {fingerprint(signer.public_key): signer.public_key}
+        return found
+
+    def trusts(self, signer: Signer) -> bool:
+        """Whether what it signs is taken here."""
+        return fingerprint(signer.public_key) in self._keys
 
     def check(self, digest: str, path: Path, purpose: bytes = RECORDS) -> None:
         """Raise `EvidenceError` unless ``path`` holds a trusted key's signature of ``digest``."""

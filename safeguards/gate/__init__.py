@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from safeguards.core.signing import Signer, Verifier
     from safeguards.gate.auditing import Finding, audit
     from safeguards.gate.candidate import Candidate
+    from safeguards.gate.countersigning import countersign
     from safeguards.gate.entering import champion
     from safeguards.gate.history import Entry, History
     from safeguards.gate.judging import Ruling, judge
@@ -38,6 +39,7 @@ __all__ = [
     "champion",
     "compare_means",
     "compare_rates",
+    "countersign",
     "judge",
     "load_model",
     "promote",
@@ -63,6 +65,7 @@ _HOMES = {
     "champion": "entering",
     "compare_means": "paired",
     "compare_rates": "paired",
+    "countersign": "countersigning",
     "judge": "judging",
     "load_model": "loading",
     "promote": "promotion",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from safeguards.core.errors import RegistryError
 from safeguards.gate.candidate import Candidate
-from safeguards.gate.following import RECORD, follow, is_unfinished
+from safeguards.gate.following import RECORD, follow, is_unfinished, newest_move
 from safeguards.gate.history import Entry, History
 from safeguards.gate.judging import Ruling, judge
 from safeguards.gate.policy import Policy
@@ -48,12 +48,13 @@ class Gate:
         alias, expected = registry.champion(), gate.history.champion
         if alias == expected:
             return gate
-        if not is_unfinished(registry, gate.history, alias):
+        move = newest_move(gate.history)
+        if move is None or not is_unfinished(registry, gate.history, alias):
             raise RegistryError(
                 f"the alias champion of {registry.name!r} is at version {alias}, and the history says {expected}: it "
                 f"was moved outside of the gate; put it right with safeguards rollback --to {expected or 'VERSION'}"
             )
-        follow(registry, gate.history.entries[-1])
+        follow(registry, move)
         return gate
 
     @property
@@ -63,7 +64,7 @@ class Gate:
 
     def settled(self, record: Record, policy: Policy) -> Entry | None:
         """The entry on this record, if it was promoted, or refused by this very policy."""
-        about = [entry for entry in self.history.about(record.digest) if entry.action != "rolled back"]
+        about = [entry for entry in self.history.about(record.digest) if entry.is_ruling]
         last = about[-1] if about else None
         if last is None or (last.action == "refused" and last.policy != policy.digest):
             return None

@@ -9,7 +9,18 @@ from safeguards.gate.history import Entry, History
 if TYPE_CHECKING:
     from safeguards.tracking import ModelRegistry
 
-__all__ = ["FOLLOWED", "KEY", "MOST_ROUNDS", "RECORD", "RULING", "STATE", "follow", "is_told", "is_unfinished"]
+__all__ = [
+    "FOLLOWED",
+    "KEY",
+    "MOST_ROUNDS",
+    "RECORD",
+    "RULING",
+    "STATE",
+    "follow",
+    "is_told",
+    "is_unfinished",
+    "newest_move",
+]
 
 RECORD, KEY, STATE, RULING, FOLLOWED = (
     f"safeguards.{name}" for name in ("record", "key", "state", "ruling", "followed")
@@ -41,8 +52,13 @@ def _point(registry: ModelRegistry) -> None:
 
 def is_unfinished(registry: ModelRegistry, history: History, alias: int | None) -> bool:
     """Whether the newest entry was written and, stopped there, its alias was not moved yet."""
-    last = history.entries[-1] if history.entries else None
+    last = newest_move(history)
     return last is not None and alias == last.before and not is_told(registry, last)
+
+
+def newest_move(history: History) -> Entry | None:
+    """The newest entry that rules or rolls back; one that countersigns leaves everything where it is."""
+    return next((entry for entry in reversed(history.entries) if entry.action != "countersigned"), None)
 
 
 def is_told(registry: ModelRegistry, entry: Entry) -> bool:

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from safeguards.core.canonical import canonical, digest_of, parse, sha256
 from safeguards.core.errors import EvidenceError, RegistryError
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Entry", "History", "myself"]
 
-Action = Literal["promoted", "refused", "rolled back"]
+Action = Literal["promoted", "refused", "rolled back", "countersigned"]
 LONGEST_WHY = 1500
 LONGEST_WHO = 200
 LONGEST_NAME = 100
@@ -63,6 +63,11 @@ class Entry:
         """What the next entry holds as ``previous``."""
         return digest_of(self.to_dict())
 
+    @property
+    def is_ruling(self) -> bool:
+        """Whether it says of a record that it was promoted or refused."""
+        return self.action in ("promoted", "refused")
+
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
         plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "model" or self.model is not None}
@@ -88,9 +93,10 @@ class History:
         entries: list[Entry] = []
         problems: list[str] = []
         previous = START
+        signed_from = _signed_from(texts, verifier)
         for number, text in enumerate(texts, 1):
             try:
-                entry = _read(text, verifier)
+                entry = _read(text, verifier if number >= signed_from else None)
             except EvidenceError as error:
                 problems.append(f"entry {number}: {error}")
                 previous = sha256(text.encode("utf-8", "replace"))
@@ -136,7 +142,7 @@ class History:
     def attempts(self, *, other_than: str, now: datetime, days: float) -> int:
         """How many other records were ruled on in the ``days`` before ``now``."""
         earliest = now - timedelta(days=days)
-        ruled = [entry for entry in self.entries if entry.action != "rolled back" and _after(entry.when, earliest)]
+        ruled = [entry for entry in self.entries if entry.is_ruling and _after(entry.when, earliest)]
         return len({entry.record for entry in ruled} - {other_than})
 
     def next(self, **parts: Any) -> Entry:
@@ -171,6 +177,15 @@ def _short(text: str, longest: int) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in clean)[:longest]
 
 
+def _signed_from(texts: Sequence[str], verifier: Verifier | None) -> int:
+    """The newest entry by which a trusted key vouches for all before it; the first, where there is none."""
+    for number in range(len(texts), 0, -1):
+        with suppress(EvidenceError):
+            if verifier is not None and _read(texts[number - 1], verifier).action == "countersigned":
+                return number
+    return 1
+
+
 def _read(text: str, verifier: Verifier | None) -> Entry:
     content = text.encode("utf-8", "replace")
     held = parse(content, what="it")
@@ -202,7 +217,7 @@ def _is_plausible(entry: Entry) -> bool:
         all(type(number) is int and number > 0 for number in numbers)
         and all(isinstance(one, str) for one in texts)
         and isinstance(entry.model, (str, type(None)))
-        and entry.action in ("promoted", "refused", "rolled back")
+        and entry.action in get_args(Action)
     )
 
 

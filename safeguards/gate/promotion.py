@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING
 
 from safeguards.core.canonical import canonical
 from safeguards.core.errors import EvidenceError, RegistryError
-from safeguards.core.signing import Signer
-from safeguards.gate.candidate import Candidate
+from safeguards.core.signing import Signer, Verifier
+from safeguards.gate.candidate import SEALED, Candidate
+from safeguards.gate.countersigning import signer_of_entries
 from safeguards.gate.entering import Gate
 from safeguards.gate.following import KEY, MOST_ROUNDS, RECORD, RULING, STATE, follow
 from safeguards.gate.fresh import SECONDS, check_in_a_fresh_process
@@ -58,18 +59,20 @@ def promote(
         run: the run's directory, where it is on this machine: its spool knows of what never reached the store to tell.
 
     Raises:
+        ConfigurationError: keys are trusted here, and this host's is none of them; nothing was written.
         RegistryError: the registry fails, or was changed outside of the gate (``safeguards audit`` says how).
 
     """
     try:
         candidate = Candidate.read(folder, signed=policy.signed)
+        _check_own(candidate)
     except EvidenceError as error:
         return Ruling(admitted=False, reasons=(f"evidence: {error}",))
     problem = _unfit(candidate, policy, registry, seconds)
     if problem is not None:
         return Ruling(admitted=False, reasons=(problem,))
     moment = now or datetime.now(UTC)
-    signer = Signer.configured()
+    signer = signer_of_entries()
     for _ in range(MOST_ROUNDS):
         gate = Gate.enter(registry)
         version = _registered(registry, candidate)
@@ -87,6 +90,13 @@ def promote(
         follow(registry, entry)
         return replace(ruling, version=version.number)
     raise RegistryError(f"{MOST_ROUNDS} times another host was faster; run it again")
+
+
+def _check_own(candidate: Candidate) -> None:
+    """A host that signs entries and was told no keys trusts its own: it signs for no record that anybody could seal."""
+    signer = Signer.configured()
+    if signer is not None and Verifier.configured() is None:
+        Verifier.of(signer).check(candidate.record.digest, candidate.folder / SEALED[1])
 
 
 def _unfit(candidate: Candidate, policy: Policy, registry: ModelRegistry, seconds: float) -> str | None:

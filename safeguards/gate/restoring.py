@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safeguards.core.errors import RegistryError
-from safeguards.core.signing import Signer
 from safeguards.gate.candidate import Candidate
-from safeguards.gate.following import MOST_ROUNDS, follow, is_told
+from safeguards.gate.countersigning import signer_of_entries
+from safeguards.gate.following import MOST_ROUNDS, follow, is_told, newest_move
 from safeguards.gate.history import Entry, History, myself
 
 if TYPE_CHECKING:
@@ -32,9 +32,10 @@ def rollback(
     By default the one before, then the one before that: never forth to what was taken off. A rollback that was stopped
     is finished by the next one, which goes no further.
 
-    Raises `RegistryError` for a version that never was champion, `EvidenceError` when its files were changed.
+    Raises `RegistryError` for a version that never was champion, `EvidenceError` when its files were changed,
+    `ConfigurationError` where keys are trusted and this host's is none of them.
     """
-    signer = Signer.configured()
+    signer = signer_of_entries()
     for _ in range(MOST_ROUNDS):
         history = History.sound(registry)
         if (stopped := _stopped(registry, history)) is not None and to in (None, stopped.version):
@@ -66,7 +67,7 @@ def rollback(
 
 def _stopped(registry: ModelRegistry, history: History) -> Entry | None:
     """The newest entry, if it is a rollback that was stopped after it was written."""
-    last = history.entries[-1] if history.entries else None
+    last = newest_move(history)
     return last if last is not None and last.action == "rolled back" and not is_told(registry, last) else None
 
 
@@ -81,7 +82,7 @@ def _before(history: History) -> int:
     """The champion under the one of now: promotions pile up, and a rollback takes off what lies above its target."""
     pile: list[int] = []
     for entry in history.entries:
-        if entry.after is None or entry.action == "refused":
+        if entry.after is None or entry.action not in ("promoted", "rolled back"):
             continue
         if entry.after in pile:
             del pile[pile.index(entry.after) + 1 :]

@@ -4,13 +4,30 @@ import pytest
 
 from safeguards.cli import main
 from safeguards.tracking import ModelRegistry
+from tests.core.test_signing import keys
 from tests.gate.conftest import at_once
 from tests.gate.evidence import candidate
 from tests.tracking.conftest import here
 
-__all__ = ["at_once", "here"]
+__all__ = ["at_once", "here", "keys"]
 
 POLICY = "required: [fairness/demographic_parity_difference]\nclasses: [tests.gate.nets.*]\ntracked: false\n"
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_key_is_introduced(here, capsys, keys, monkeypatch):
+    folder, _ = candidate(here)
+    (here / "policy.yaml").write_text(POLICY)
+    uri = ["--tracking-uri", f"sqlite:///{here}/mlflow.db"]
+    assert main(["promote", str(folder), "--policy", "policy.yaml", *uri]) == 0
+    monkeypatch.setenv("SAFEGUARDS_VERIFYING_KEYS", str(keys / "ours.pub"))
+    assert main(["audit", "risk", *uri]) == 1
+    assert main(["countersign", "risk", *uri]) == 2
+    assert "SAFEGUARDS_SIGNING_KEY is not" in capsys.readouterr().err
+    monkeypatch.setenv("SAFEGUARDS_SIGNING_KEY", str(keys / "ours.pem"))
+    assert main(["countersign", "risk", "--why", "from now on we sign", *uri]) == 0
+    assert capsys.readouterr().out == "risk: entry 2 vouches for the history before it\n"
+    assert main(["audit", "risk", *uri]) == 0
 
 
 @pytest.mark.usefixtures("at_once")

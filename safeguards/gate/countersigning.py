@@ -1,0 +1,95 @@
+"""Which key signs, and how keys come in and change: a key vouches for a history as it stands and for its records."""
+
+from __future__ import annotations
+
+import tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from safeguards.core.errors import ConfigurationError, RegistryError
+from safeguards.core.files import write_whole
+from safeguards.core.signing import SIGNING_KEY, VERIFYING_KEYS, Signer, Verifier
+from safeguards.gate.following import MOST_ROUNDS, follow, newest_move
+from safeguards.gate.history import History, myself
+from safeguards.gate.record import RECORD
+
+if TYPE_CHECKING:
+    from safeguards.tracking import ModelRegistry
+
+__all__ = ["countersign", "signer_of_entries"]
+
+
+def signer_of_entries() -> Signer | None:
+    """The signer of this host's key, if it has one.
+
+    Raises `ConfigurationError` where keys are trusted and this host's is none of them: what it would write into a
+    history would stop every promotion after it.
+    """
+    signer, verifier = Signer.configured(), Verifier.configured()
+    if verifier is None:
+        return signer
+    if signer is None:
+        raise ConfigurationError(
+            f"{VERIFYING_KEYS} is set and {SIGNING_KEY} is not: entries of the history must be signed here; name a "
+            "private key, or do this on a host that has one"
+        )
+    if not verifier.trusts(signer):
+        raise ConfigurationError(
+            f"the key that {SIGNING_KEY} names is not among those of {VERIFYING_KEYS}: add its public key there"
+        )
+    return signer
+
+
+def countersign(registry: ModelRegistry, *, why: str = "", who: str | None = None, now: datetime | None = None) -> int:
+    """Vouch with this host's key for a history as it stands and for every record it names; the entry's number.
+
+    For keys that are introduced, and for a key in place of another. From the entry on, each must be signed by a trusted
+    key; for those before it, the digest in it speaks. Look at the history first: what is in it counts from then on.
+
+    Raises `ConfigurationError` without a signing key that is trusted, `RegistryError` where there is nothing to vouch
+    for, or an entry was edited or left out.
+    """
+    signer = signer_of_entries()
+    if signer is None:
+        raise ConfigurationError(f"countersign() needs a key: set {SIGNING_KEY} to the file of a private key")
+    moment = now or datetime.now(UTC)
+    for _ in range(MOST_ROUNDS):
+        history = _as_it_stands(registry)
+        move = newest_move(history)
+        if move is None:
+            raise RegistryError(f"{registry.name!r} has no history yet: what the gate writes from now on is signed")
+        for record in dict.fromkeys(entry.record for entry in history.entries):
+            _sign(registry, record, signer)
+        entry = history.next(
+            when=moment.astimezone(UTC).isoformat(timespec="seconds"),
+            who=who or myself(),
+            action="countersigned",
+            why=why,
+            before=history.champion,
+            after=history.champion,
+            version=move.version,
+            record=move.record,
+            policy="",
+        )
+        if registry.append(entry.number, entry.text(signer)):
+            follow(registry, move)
+            return entry.number
+    raise RegistryError(f"{MOST_ROUNDS} times another host was faster; run it again")
+
+
+def _as_it_stands(registry: ModelRegistry) -> History:
+    """Whoever signed it: only that no entry was edited or left out."""
+    history = History.of(registry.history(), model=registry.name)
+    problems = (*registry.home_problems(), *history.problems)
+    if problems:
+        raise RegistryError(f"the history of {registry.name!r} was changed: {problems[0]}; see safeguards audit")
+    return history
+
+
+def _sign(registry: ModelRegistry, record: str, signer: Signer) -> None:
+    """The history names the digest; a file that does not give it is refused whoever signed."""
+    with tempfile.TemporaryDirectory() as place:
+        file = Path(place, f"{RECORD}.sig")
+        write_whole(file, signer.sign(record))
+        registry.attach(record, file)
