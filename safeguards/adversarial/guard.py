@@ -53,6 +53,7 @@ class AdversarialEvaluation(Safeguard):
 
     topic = "adversarial"
     measures = (MEASURE,)
+    judged_by = ("alpha",)
     reads_outputs = False
 
     def __init__(

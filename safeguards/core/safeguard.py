@@ -7,6 +7,7 @@ import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import is_dataclass
+from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict, get_args
 
 from safeguards.core.compat import Callback
@@ -15,6 +16,7 @@ from safeguards.core.errors import ConfigurationError
 from safeguards.core.limit import DecideOn, Limit
 from safeguards.core.names import labels
 from safeguards.core.predictions import Output, Predictions
+from safeguards.core.resuming import run_id_in, take_over
 from safeguards.core.verdict import Measurement, Outcome, Verdict, plain
 
 if TYPE_CHECKING:
@@ -32,6 +34,7 @@ __all__ = ["OnError", "Reaction", "Safeguard", "SafeguardOptions"]
 Reaction = Literal["record", "stop", "raise"]
 OnError = Literal["record", "raise"]
 NOT_ASKED = ("label", "fields", "how")
+JUDGED_BY = ("reaction", "on_error", "decide_on")
 
 
 class SafeguardOptions(TypedDict, total=False):
@@ -67,7 +70,8 @@ class Safeguard(Callback):
     ``reads_inputs`` is False where it asks rows for no inputs and no batch, which then need not be kept for it;
     ``in_blocks`` is True where it moreover reads outputs and does not mind which rows come together: `observe` is then
     called once for some thousand rows. ``judges_weights`` is False where a verdict says nothing of the model, and so
-    outlives the weights it came with.
+    outlives the weights it came with. ``judged_by`` names arguments that change what is said of a
+    number and not what it measures, as limits do: a resume that changes only those goes on with the same looks.
     """
 
     topic: ClassVar[str]
@@ -79,6 +83,7 @@ class Safeguard(Callback):
     reads_inputs = True
     in_blocks = False
     judges_weights = True
+    judged_by: ClassVar[tuple[str, ...]] = ()
 
     def __init__(
         self,
@@ -141,17 +146,29 @@ class Safeguard(Callback):
 
     @property
     def state_key(self) -> str:
-        """Tells two safeguards of one kind apart by what they were asked. Lightning reads it around every hook."""
+        """Tells safeguards of one kind apart: by what they measure, then by how they judge it.
+
+        Lightning reads it around every hook.
+        """
         if self._state_key is None:
-            self._state_key = self._asked()
+            self._state_key = f"{type(self).__qualname__}[{self.name}]{self._measured()}.{self._judged()}"
         return self._state_key
 
-    def _asked(self) -> str:
-        own = {name: value for name, value in vars(self).items() if not name.startswith("_")}
-        asked = {name: value for name, value in own.items() if name not in NOT_ASKED and _has_plain_repr(value)}
-        asked |= {"fields": _said_of(self.fields), "how": (self.how.outputs_of, self.how.output)}
-        digest = hashlib.sha256(repr((sorted(asked.items()), sorted(map(str, self.limits.items())))).encode())
-        return f"{type(self).__qualname__}[{self.name}]{digest.hexdigest()[:8]}"
+    def _measured(self) -> str:
+        own = {name: value for name, value in vars(self).items() if not name.startswith("_") and _has_plain_repr(value)}
+        asked = {name: value for name, value in own.items() if name not in (*NOT_ASKED, *JUDGED_BY, *self.judged_by)}
+        return _digest(asked | {"fields": _said_of(self.fields), "how": (self.how.outputs_of, self.how.output)})
+
+    def _judged(self) -> str:
+        by = {name: value for name in (*JUDGED_BY, *self.judged_by) if _has_plain_repr(value := getattr(self, name))}
+        return _digest(by | {"limits": sorted(map(str, self.limits.items())), "cap": self.meter.cap})
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """A resume is of the same run, and alpha is spent over the looks of all of it, whatever limits came between."""
+        states = checkpoint["callbacks"]
+        take_over(self.state_key, [callback.state_key for callback in vars(trainer)["callbacks"]], states)
+        if self._run is not None and self.state_key not in states and (run_id := run_id_in(states)):
+            self._run.adopt(run_id)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain values only, the same on all ranks."""
@@ -291,7 +308,15 @@ def _said_of(fields: BatchFields | None) -> Any:
     if fields is None:
         return None
     where = {name: getattr(fields, name) for name in ("inputs", "target", "row_id")} | dict(fields.groups)
-    return sorted((name, value if isinstance(value, (int, str)) else "") for name, value in where.items())
+    return sorted((name, _said_of_place(value)) for name, value in where.items())
+
+
+def _said_of_place(value: Any) -> int | str:
+    return int(value) if isinstance(value, Integral) else value if isinstance(value, str) else ""
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    return hashlib.sha256(repr(sorted(values.items())).encode()).hexdigest()[:8]
 
 
 def _has_plain_repr(value: Any) -> bool:

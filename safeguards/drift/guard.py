@@ -63,6 +63,7 @@ class DriftReport(Safeguard):
 
     topic = "drift"
     measures = ("drifted_share",)
+    judged_by = ("alpha", "min_effect")
 
     def __init__(
         self,

@@ -50,6 +50,7 @@ class OverfittingGuard(Safeguard):
 
     topic = "overfitting"
     measures = ("generalization_gap",)
+    judged_by = ("fewest_rows", "alpha", "patience")
     reads_inputs = False
     in_blocks = True
 

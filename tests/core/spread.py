@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset
 
 import safeguards.deepspeed  # noqa: F401 - registers the strategies
-from safeguards import BatchFields, Rows, Scene, verdicts
+from safeguards import BatchFields, Limit, Rows, Scene, verdicts
 from tests.helpers.toys import Accuracy, Net, loader, rows, trainer
 
 RANK, WORLD = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
@@ -108,12 +108,12 @@ def identities(strategy: str) -> dict[str, Any]:
 
 
 def resumed(strategy: str, root: str) -> dict[str, Any]:
-    """A fit, its checkpoint, and a second fit that goes on from it."""
+    """A fit, its checkpoint, and a second fit that goes on from it with another limit and reaction."""
     path = Path(root, "half.ckpt")
     first = trainer(root, Accuracy(), strategy=strategy, devices=WORLD, max_epochs=1, num_sanity_val_steps=0)
     first.fit(Net(), loader(64), loader())
     first.save_checkpoint(path)
-    guard = Accuracy()
+    guard = Accuracy(limits={"accuracy": Limit(at_least=0.1)}, reaction="stop")
     second = trainer(root, guard, strategy=strategy, devices=WORLD, max_epochs=2, num_sanity_val_steps=0)
     second.fit(Net(), loader(64), loader(), ckpt_path=path)
     state = guard.state_dict()

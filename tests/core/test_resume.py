@@ -7,7 +7,7 @@ import pytest
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 
-from safeguards import AdversarialEvaluation, ThreatModel, verdicts
+from safeguards import AdversarialEvaluation, BatchFields, Limit, ThreatModel, verdicts
 from safeguards.core.ledger import read
 from tests.helpers.toys import PAIR, WITHIN, Accuracy, Net, loader, trainer
 
@@ -30,6 +30,54 @@ def test_resume_goes_on_under_the_same_run_id(tmp_path: Path) -> None:
     assert [v.details["look"] for v in verdicts(second)] == [3]
     (ledger,) = tmp_path.glob("safeguards/*/verdicts.jsonl")
     assert [v.moment.epoch for v in read(ledger)[0]] == [0, 1, 2]
+
+
+def resumed(root: Path, before: list[Any], after: list[Any]) -> Any:
+    """Two epochs with some safeguards, and a third, from the checkpoint, with others."""
+    fit(root, *before).save_checkpoint(root / "two.ckpt")
+    job = trainer(root, *after, max_epochs=3)
+    job.fit(Net(), loader(64), loader(), ckpt_path=root / "two.ckpt")
+    return job
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"limits": {"accuracy": Limit(at_least=0.1)}},
+        {"limits": {"accuracy": WITHIN, "rows": WITHIN}},
+        {"reaction": "stop"},
+        {"on_error": "raise"},
+        {"decide_on": "point"},
+        {"max_share_of_fit": 0.9},
+    ],
+    ids=lambda changed: next(iter(changed)),
+)
+def test_a_resume_that_judges_otherwise_counts_the_looks_of_the_same_run(tmp_path: Path, changed: Any) -> None:
+    job = resumed(tmp_path, [Accuracy()], [Accuracy(**changed)])
+    assert {v.details["look"] for v in verdicts(job) if v.measure == "accuracy"} == {3}
+    (ledger,) = tmp_path.glob("safeguards/*/verdicts.jsonl")
+    assert {v.moment.epoch for v in read(ledger)[0]} == {0, 1, 2}
+
+
+def limited(*at_least: float, fields: BatchFields = PAIR) -> list[Any]:
+    return [Accuracy(fields=fields, limits={"accuracy": Limit(at_least=each)}) for each in at_least]
+
+
+def test_two_that_differ_in_their_limits_keep_their_own_states(tmp_path: Path) -> None:
+    job = resumed(tmp_path, limited(0.1, 0.2), limited(0.2, 0.3))
+    assert [v.details["look"] for v in verdicts(job)] == [3, 3]
+    once_more = trainer(tmp_path, *limited(0.2, 0.4, 0.3), max_epochs=4)
+    job.save_checkpoint(tmp_path / "three.ckpt")
+    once_more.fit(Net(), loader(64), loader(), ckpt_path=tmp_path / "three.ckpt")
+    assert [v.details["look"] for v in verdicts(once_more)] == [4, 1, 4]
+    assert len(list(tmp_path.glob("safeguards/*"))) == 1
+
+
+def test_another_question_begins_its_looks_in_the_ledger_of_the_same_run(tmp_path: Path) -> None:
+    others = BatchFields(inputs=0, target=1, groups={"sex": 1})
+    job = resumed(tmp_path, limited(0.1), limited(0.1, fields=others))
+    assert [v.details["look"] for v in verdicts(job)] == [1]
+    assert len(list(tmp_path.glob("safeguards/*"))) == 1
 
 
 def test_an_earlier_checkpoint_of_the_same_run_takes_no_look_back(tmp_path: Path) -> None:
