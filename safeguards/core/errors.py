@@ -9,6 +9,7 @@ SafeguardError
  ├─ LedgerError          a ledger cannot be read or written
  ├─ TrialFailed          a trial of a search came to nothing; the search goes on
  ├─ EvidenceError        a record, a stored model or a checkpoint is not what its digest says
+ ├─ StoreAway            the tracking store does not answer; it may, later
  ├─ RegistryError        the registry cannot be reached, or holds what it should not
  ├─ DataRefused          a delivery of data is not whole, or not what its manifest or the schema says
  └─ AlreadyRunning       another process is at the same work
@@ -34,6 +35,7 @@ __all__ = [
     "RankError",
     "RegistryError",
     "SafeguardError",
+    "StoreAway",
     "TrialFailed",
 ]
 
@@ -80,6 +82,10 @@ class LedgerError(SafeguardError, OSError):
 
 class EvidenceError(SafeguardError):
     """A file from outside is missing, too large, or not what its digest or signature says. Nothing of it was used."""
+
+
+class StoreAway(SafeguardError, ConnectionError):  # noqa: N818 - a finding: the store may be back at the next call
+    """The tracking store does not answer. The text is free of secrets; nothing has to be changed to try again."""
 
 
 class RegistryError(SafeguardError):

@@ -108,7 +108,8 @@ class RunReader:
     """Reads the runs of one store. ``tracking_uri`` is `MLflowTracker`'s.
 
     ``artifacts`` is where ``mlflow-artifacts:`` addresses lead when no server of that store is asked, as inside the
-    server itself. Raises `ConfigurationError`, in seconds and without secrets, where there is no store to read.
+    server itself. Raises `ConfigurationError`, in seconds and without secrets, where there is no store to read, and
+    `StoreAway` where a server does not answer.
     """
 
     def __init__(self, tracking_uri: str | None = None, *, artifacts: str | None = None) -> None:

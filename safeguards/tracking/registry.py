@@ -37,7 +37,8 @@ class ModelRegistry(RegisteredModel):
         tracking_uri: of the store; else ``MLFLOW_TRACKING_URI``, else ``sqlite:///mlflow.db``.
 
     Raises:
-        ConfigurationError: for another name, and within seconds where the store is not there.
+        ConfigurationError: for another name, and for a store that cannot be used as it is named.
+        StoreAway: within seconds, where the store does not answer.
 
     Every method raises `RegistryError`, without secrets, when the store fails.
 

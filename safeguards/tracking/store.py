@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from safeguards.core.errors import ConfigurationError
+from safeguards.core.errors import ConfigurationError, StoreAway
 from safeguards.core.redact import known_secrets, redact
 from safeguards.tracking.names import cut, key
 
@@ -111,8 +111,8 @@ def knock(uri: str, *, seconds: float) -> None:
 def check(uri: str) -> None:
     """Look whether the store can be there, in seconds and without secrets, before MLflow is asked.
 
-    Raises `ConfigurationError` for a store that cannot be used as it is named, and ``ConnectionError`` for a database
-    that is away.
+    Raises `ConfigurationError` for a store that cannot be used as it is named, and `StoreAway` for a database that
+    does not answer.
     """
     kind = kind_of(uri)
     if kind == "sqlite":
@@ -122,7 +122,7 @@ def check(uri: str) -> None:
 
 
 def reach(uri: str) -> None:
-    """Raise `ConfigurationError`, without secrets, where the store does not answer."""
+    """Raise `StoreAway` where the store does not answer, `ConfigurationError` where it never will as it is named."""
     try:
         check(uri)
         if kind_of(uri) in ("http", "https"):
@@ -132,8 +132,10 @@ def reach(uri: str) -> None:
                 MlflowClient(uri).search_experiments(max_results=1)
         return
     except Exception as error:
-        cause = said(error)
-    raise ConfigurationError(f"{said(uri)!r} does not answer: {cause}; start it, or name another tracking_uri")
+        cause, refused = said(error), is_refusal(error)
+    if refused:
+        raise ConfigurationError(f"{said(uri)!r} cannot be used: {cause}; mend it, or name another tracking_uri")
+    raise StoreAway(f"{said(uri)!r} does not answer: {cause}; start it, or name another tracking_uri")
 
 
 def is_refusal(error: Exception) -> bool:
@@ -261,7 +263,7 @@ def _check_port(uri: str) -> None:
         return
     except (OSError, ValueError) as error:
         cause = said(error)
-    raise ConnectionError(f"{cause}; start the database, or name another tracking_uri")
+    raise StoreAway(f"{cause}; start the database, or name another tracking_uri")
 
 
 def _refuse(cause: str, remedy: str) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from safeguards._cli.tracking import problem_of
-from safeguards.core.errors import ConfigurationError
+from safeguards.core.errors import ConfigurationError, StoreAway
 from safeguards.tracking import MLflowTracker, store
 from safeguards.tracking.store import (
     alone,
@@ -21,6 +21,7 @@ from safeguards.tracking.store import (
     environment,
     is_refusal,
     quiet,
+    reach,
     resolve,
     said,
     set_defaults,
@@ -88,7 +89,7 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: py
 
 @pytest.mark.parametrize("scheme", ["postgresql", "mysql+pymysql"])
 def test_a_database_that_is_away_is_no_wrong_address(scheme: str) -> None:
-    with pytest.raises(ConnectionError, match=r"refused; start the database") as away:
+    with pytest.raises(StoreAway, match=r"refused; start the database") as away:
         check(f"{scheme}://me:{CANARY}@127.0.0.1:{closed_port()}/db")
     assert away.value.__context__ is None
     assert not is_refusal(away.value)
@@ -108,6 +109,15 @@ def test_a_store_that_is_away_does_not_stop_the_start(
     assert CANARY not in line
 
 
+@pytest.mark.parametrize("scheme", ["http", "postgresql"])
+def test_a_store_that_does_not_answer_may_answer_later(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(StoreAway, match=r"does not answer: .*; start it, or name another") as away:
+        reach(f"{scheme}://me:{CANARY}@127.0.0.1:{closed_port()}/db")
+    assert CANARY not in str(away.value)
+    assert away.value.__context__ is None
+
+
 class Refusing(BaseHTTPRequestHandler):
     """A server that knows nobody."""
 
@@ -115,6 +125,8 @@ class Refusing(BaseHTTPRequestHandler):
         self.send_response(401)
         self.end_headers()
         self.wfile.write(b"You are not authenticated")
+
+    do_POST = do_GET
 
     def log_message(self, *words: object) -> None:
         pass
@@ -125,8 +137,11 @@ def test_bad_credentials_are_told_before_training(here: Path) -> None:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
         try:
+            address = f"http://me:{CANARY}@127.0.0.1:{server.server_port}"
             with pytest.raises(ConfigurationError, match="failed with error code 401") as no:
-                MLflowTracker(tracking_uri=f"http://me:{CANARY}@127.0.0.1:{server.server_port}")
+                MLflowTracker(tracking_uri=address)
+            with pytest.raises(ConfigurationError, match=r"cannot be used: .*401"):
+                reach(address)
         finally:
             server.shutdown()
             thread.join()
