@@ -16,6 +16,7 @@ from safeguards.tracking import safe_line
 __all__ = ["ANOTHER_AT_WORK", "BROKE", "DATA_REFUSED", "WRONG_CONFIGURATION", "Parser", "conclude", "without_places"]
 
 PLACES = ("delivery", "directory", "keep", "notice")
+AGAIN = "mend that and call this again, what is done is not done again"
 BROKE, WRONG_CONFIGURATION, ANOTHER_AT_WORK, DATA_REFUSED = 1, 2, 5, 6
 FAILURES: Mapping[type[SafeguardError], int] = {
     AlreadyRunning: ANOTHER_AT_WORK,
@@ -62,5 +63,8 @@ def conclude(main: Callable[[], int]) -> int:
     except SafeguardError as error:
         print(f"error: {safe_line(error)}", file=sys.stderr)
         return next(code for kind, code in FAILURES.items() if isinstance(error, kind))
+    except OSError as error:  # a full disk, a file system that is away: no fault of the data or of the code
+        print(f"error: {safe_line(f'{type(error).__name__}: {error}')}; {AGAIN}", file=sys.stderr)
+        return BROKE
     except SystemExit as ended:  # a parser has told why
         return int(ended.code or 0)

@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -108,7 +108,8 @@ def deliver(folder: Path, names: Sequence[str] | None = None) -> Manifest:
 def take(source: Path, into: Path) -> Delivery:
     """Copy a delivery into the new folder ``into``, checking every byte and row; what follows reads the copy.
 
-    Raises `DataRefused` in one line that names the file and what is wrong with it.
+    Raises `DataRefused` in one line that names the file and what is wrong with it, and ``OSError`` where the copy
+    cannot be written: that is no fault of the data.
     """
     manifest = Manifest.read(source)
     _nothing_beside(source, manifest)
@@ -149,18 +150,14 @@ def _readable(folder: Path) -> list[Path]:
 
 
 def _copy(source: Path, target: Path, entry: Entry) -> None:
-    """Link by link nothing is followed: a name that leads elsewhere is no file of the delivery."""
     digest, size = hashlib.sha256(), 0
-    try:
-        with os.fdopen(os.open(source, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file, target.open("wb") as copy:
-            while block := file.read(BLOCK):
-                digest.update(block)
-                size += len(block)
-                copy.write(block)
-            copy.flush()
-            os.fsync(copy.fileno())
-    except OSError as error:
-        raise DataRefused(f"{source}: {error.strerror or error}, and {MANIFEST} names it") from error
+    with target.open("wb") as copy:
+        for block in _blocks(source):
+            digest.update(block)
+            size += len(block)
+            copy.write(block)
+        copy.flush()
+        os.fsync(copy.fileno())
     if size != entry.size:
         raise DataRefused(
             f"{source}: {size} bytes where {MANIFEST} says {entry.size}; it is half-written or was replaced"
@@ -168,6 +165,16 @@ def _copy(source: Path, target: Path, entry: Entry) -> None:
     if digest.hexdigest() != entry.sha256:
         raise DataRefused(f"{source}: its digest is not the one in {MANIFEST}; it was changed after it was delivered")
     sync(target.parent)
+
+
+def _blocks(source: Path) -> Iterator[bytes]:
+    """Link by link nothing is followed: a name that leads elsewhere is no file of the delivery."""
+    try:
+        with os.fdopen(os.open(source, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+            while block := file.read(BLOCK):
+                yield block
+    except OSError as error:
+        raise DataRefused(f"{source}: {error.strerror or error}, and {MANIFEST} names it") from error
 
 
 def _described(path: Path) -> Entry:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import signal
 import sys
@@ -160,6 +161,22 @@ def test_half_a_file_is_refused_and_somebody_is_told(
     assert run(monkeypatch, asked(place, "half", command)) == 6
     assert "half-written" in capsys.readouterr().err
     assert '"ended": "data refused"' in (place / "told").read_text()
+
+
+def test_a_full_disk_refuses_no_data(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    delivered(place / "whole", seed=10)
+    command = f'--notice.command=[{sys.executable}, -c, \'open("told of", "w").write(input())\']'
+    with monkeypatch.context() as patch:
+        patch.setattr("safeguards.retraining.intake.os.fsync", full)
+        assert run(patch, asked(place, "whole", command)) == 1
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "No space left on device; mend that and call this again" in line
+    assert '"ended": "broke"' in (place / "told of").read_text()
 
 
 SLIPS = [("--whem=drift", "there is no key 'whem'"), ("--when=never", 'key "when"'), ("--look.sample=2", "sample")]

@@ -40,6 +40,13 @@ def test_a_whole_delivery_is_taken_byte_for_byte(delivery: Path, tmp_path: Path)
     assert taken(tmp_path / "own") == found
 
 
+def test_a_disk_that_is_full_is_no_fault_of_the_data(delivery: Path, tmp_path: Path) -> None:
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "b.parquet").symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left on device"):
+        take(delivery, tmp_path / "own")
+
+
 def test_the_fingerprint_is_that_of_the_content(delivery: Path, tmp_path: Path) -> None:
     first = Manifest.read(delivery).fingerprint
     os.utime(delivery / "a.csv", (0, 0))
