@@ -1,26 +1,40 @@
 """Pipelines by Airflow: put this file into the folder of DAGs, PROJECT adapted. Exit codes are in docs/retraining.md.
 
 Codes 3 and 4 of a retraining are answers, no failures: its task is skipped. A live audit that opens nothing is skipped
-too, and so is the retraining after it.
+too, and so is the retraining after it. What no retry changes fails at once.
 """
 
 from __future__ import annotations
 
+import subprocess
 from datetime import datetime, timedelta
 
 from airflow import DAG
-from airflow.providers.standard.operators.bash import BashOperator
+from airflow.exceptions import AirflowFailException, AirflowSkipException
+from airflow.providers.standard.operators.python import PythonOperator
 
 PROJECT = "/srv/scans"
-ANSWERS = (3, 4)
+SKIPPED = {"retrain": (3, 4), "audit": (0, 4)}
+FINAL = (2, 6)
 OPENED = 7
-NOTHING_OPENED = 99  # BashOperator's own code for a task that is skipped
 AGAIN = {"retries": 3, "retry_delay": timedelta(minutes=10)}
 
 
-def command(pipeline: str, after: str = "exit $code") -> str:
-    """One pipeline as one command of a shell."""
-    return f"cd {PROJECT} && .venv/bin/python -m pipelines.{pipeline} --config conf/{pipeline}.yaml; code=$?; {after}"
+def run(pipeline: str) -> None:
+    """One pipeline as one command, ended with its task."""
+    words = [".venv/bin/python", "-m", f"pipelines.{pipeline}", "--config", f"conf/{pipeline}.yaml"]
+    code = subprocess.run(words, cwd=PROJECT, check=False).returncode
+    said = f"{pipeline} ended with {code}"
+    if code in SKIPPED[pipeline]:
+        raise AirflowSkipException(said)
+    if code in FINAL:
+        raise AirflowFailException(said)
+    if code not in (0, OPENED):
+        raise RuntimeError(said)
+
+
+def task(pipeline: str) -> PythonOperator:
+    return PythonOperator(task_id=pipeline, python_callable=run, op_args=[pipeline])
 
 
 def dag(name: str, cron: str) -> DAG:
@@ -31,9 +45,7 @@ def dag(name: str, cron: str) -> DAG:
 
 
 with dag("retrain", "0 3 * * 1"):
-    BashOperator(task_id="retrain", bash_command=command("retrain"), skip_on_exit_code=ANSWERS)
+    task("retrain")
 
 with dag("live_audit", "0 5 * * *"):
-    answer = f"[ $code -eq {OPENED} ] && exit 0; [ $code -eq 0 ] && exit {NOTHING_OPENED}; exit $code"
-    audited = BashOperator(task_id="audit", bash_command=command("audit", answer), skip_on_exit_code=NOTHING_OPENED)
-    audited >> BashOperator(task_id="retrain", bash_command=command("retrain"), skip_on_exit_code=ANSWERS)
+    task("audit") >> task("retrain")

@@ -3,8 +3,6 @@
 A retraining that keeps the champion, or has nothing to do, is a success. What no retry changes is not tried again.
 """
 
-from __future__ import annotations
-
 import subprocess
 
 from dagster import Definitions, Failure, OpExecutionContext, RetryPolicy, ScheduleDefinition, job, op
