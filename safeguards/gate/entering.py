@@ -7,12 +7,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from safeguards.core.canonical import canonical, sha256
 from safeguards.core.errors import RegistryError
 from safeguards.gate.candidate import Candidate
 from safeguards.gate.following import RECORD, follow, is_unfinished, newest_move
-from safeguards.gate.history import Entry, History
+from safeguards.gate.history import LONGEST_EXPIRING, Entry, History
 from safeguards.gate.judging import Ruling, judge
 from safeguards.gate.policy import Policy
+from safeguards.gate.recalling import recalled, text_of
 from safeguards.gate.record import Record
 from safeguards.tracking.standing import what_waits
 
@@ -70,14 +72,24 @@ class Gate:
             return None
         return last
 
+    def recall(self, entry: Entry) -> Ruling:
+        """The ruling that an entry tells of, unless it was overtaken since."""
+        if entry.action == "promoted" and self.history.champion != entry.version:
+            back = f"and replaced since; safeguards rollback --to {entry.version} makes it champion again"
+            text = f"settled: version {entry.version} was promoted on {entry.when} {back}"
+            return Ruling(admitted=False, reasons=(text,))
+        return recalled(self.registry, entry)
+
     def rule(self, record: Record, policy: Policy, now: datetime, *, run: Path | None) -> Ruling:
         """The ruling on what stands in the registry now."""
         current = self._champion()
         attempts = self.history.attempts(other_than=record.digest, now=now, days=policy.window_days)
         state = None if record.tracking_run is None else self._tracking(record, run)
         ruling = judge(record, policy, champion=current, now=now, attempts=attempts, tracking=state)
-        extra = [*self._about_chain(record), *self._about_key(record, current)]
-        return replace(ruling, admitted=ruling.admitted and not extra, reasons=(*extra, *ruling.reasons))
+        extra = [*self._about_chain(record), *self._about_key(record, current), *_about_room(ruling)]
+        if extra:
+            ruling = replace(ruling, admitted=False, reasons=(*extra, *ruling.reasons))
+        return ruling if ruling.admitted else replace(ruling, expiring=())
 
     def _tracking(self, record: Record, run: Path | None) -> str | None:
         """The word of the store, unless the spool of the run knows better: a store that is away was told nothing."""
@@ -110,8 +122,6 @@ class Gate:
         """What the history will say of a ruling."""
         before = self.history.champion
         reasons = "; ".join(ruling.reasons)
-        used = {waiver.measure: waiver for waiver in policy.waivers if waiver.holds(now)}
-        named = {text.partition(": ")[0] for text in ruling.waived}
         return self.history.next(
             when=_iso(now),
             who=who,
@@ -122,8 +132,16 @@ class Gate:
             version=version.number,
             record=record.digest,
             policy=policy.digest,
-            expiring=tuple((name, _iso(one.expires)) for name, one in used.items() if name in named),
+            expiring=ruling.expiring,
+            ruling=sha256(text_of(ruling).encode()),
         )
+
+
+def _about_room(ruling: Ruling) -> list[str]:
+    """An audit tells of every waiver that has expired, so that the history must hold the end of each that was used."""
+    if len(canonical(ruling.expiring)) <= LONGEST_EXPIRING:
+        return []
+    return [f"waivers: {len(ruling.expiring)} are needed, more than the history has room for; mend what they set aside"]
 
 
 def _iso(moment: datetime) -> str:

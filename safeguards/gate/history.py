@@ -29,8 +29,7 @@ __all__ = ["Entry", "History", "myself"]
 Action = Literal["promoted", "refused", "rolled back", "countersigned"]
 LONGEST_WHY = 1500
 LONGEST_WHO = 200
-LONGEST_NAME = 100
-MOST_EXPIRING = 10
+LONGEST_EXPIRING = 2500
 """So that an entry fits where it is kept, whatever its texts hold."""
 
 
@@ -40,7 +39,8 @@ class Entry:
 
     ``version`` and ``record`` are of the model that it is about, ``policy`` is the digest of the policy that ruled.
     ``expiring`` gives the end of each waiver that was used. ``nonce`` keeps the entries of two writers apart. ``model``
-    is the registered model's name; entries of earlier versions have none.
+    is the registered model's name, ``ruling`` the digest of the tag with all reasons; entries of earlier versions have
+    none.
     """
 
     number: int
@@ -57,6 +57,7 @@ class Entry:
     expiring: tuple[tuple[str, str], ...] = ()
     nonce: str = ""
     model: str | None = None
+    ruling: str | None = None
 
     @property
     def digest(self) -> str:
@@ -70,7 +71,8 @@ class Entry:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""
-        plain = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "model" or self.model is not None}
+        plain = {f.name: getattr(self, f.name) for f in fields(self)}
+        plain = {name: part for name, part in plain.items() if name not in LATER or part is not None}
         return plain | {"expiring": [list(pair) for pair in self.expiring]}
 
     def text(self, signer: Signer | None) -> str:
@@ -149,9 +151,8 @@ class History:
         """The entry that would follow."""
         previous = self.entries[-1].digest if self.entries else START
         told = {"why": _short(parts["why"], LONGEST_WHY), "who": _short(parts["who"], LONGEST_WHO)}
-        expiring = tuple((name[:LONGEST_NAME], end) for name, end in parts.get("expiring", ())[:MOST_EXPIRING])
         return Entry(
-            **{**parts, **told, "expiring": expiring},
+            **{**parts, **told},
             number=len(self.entries) + 1,
             previous=previous,
             model=self.model,
@@ -159,6 +160,8 @@ class History:
         )
 
 
+LATER = ("model", "ruling")
+"""Parts that entries of earlier versions lack."""
 START = "0" * 64
 """What the first entry follows."""
 
@@ -216,7 +219,7 @@ def _is_plausible(entry: Entry) -> bool:
     return (
         all(type(number) is int and number > 0 for number in numbers)
         and all(isinstance(one, str) for one in texts)
-        and isinstance(entry.model, (str, type(None)))
+        and all(isinstance(getattr(entry, name), (str, type(None))) for name in LATER)
         and entry.action in get_args(Action)
     )
 

@@ -26,12 +26,14 @@ AHEAD = timedelta(minutes=10)
 class Ruling:
     """Whether a model may replace the champion. ``reasons`` are all that speak against it; ``waived`` those set aside.
 
+    ``expiring`` gives each measure that was set aside and when its waiver ends; a refusal by the gate has none.
     ``version`` is its number in the registry, where it got one.
     """
 
     admitted: bool
     reasons: tuple[str, ...] = ()
     waived: tuple[str, ...] = ()
+    expiring: tuple[tuple[str, str], ...] = ()
     version: int | None = None
 
 
@@ -65,15 +67,17 @@ def judge(
     ]
     against: list[str] = []
     waived: list[str] = []
+    used: dict[str, str] = {}
     for subject, reason in found:
         waiver = _waiver_for(subject, policy.waivers)
         if waiver is not None and waiver.holds(now):
+            used[waiver.measure] = waiver.expires.astimezone(UTC).isoformat(timespec="seconds")
             waived.append(
                 f"{subject}: {reason} (waived by {waiver.name} until {waiver.expires:%Y-%m-%d}: {waiver.reason})"
             )
         else:
             against.append(f"{subject or 'champion'}: {reason}{_expired(waiver)}")
-    return Ruling(admitted=not against, reasons=tuple(against), waived=tuple(waived))
+    return Ruling(admitted=not against, reasons=tuple(against), waived=tuple(waived), expiring=tuple(used.items()))
 
 
 Reasons = Iterator[tuple[str | None, str]]

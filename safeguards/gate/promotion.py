@@ -14,7 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from safeguards.core.canonical import canonical
 from safeguards.core.errors import EvidenceError, RegistryError
 from safeguards.core.signing import Signer, Verifier
 from safeguards.gate.candidate import SEALED, Candidate
@@ -22,17 +21,16 @@ from safeguards.gate.countersigning import signer_of_entries
 from safeguards.gate.entering import Gate
 from safeguards.gate.following import KEY, MOST_ROUNDS, RECORD, RULING, STATE, follow
 from safeguards.gate.fresh import SECONDS, check_in_a_fresh_process
-from safeguards.gate.history import Entry, History, myself
+from safeguards.gate.history import myself
 from safeguards.gate.judging import TRACKING, Ruling
 from safeguards.gate.policy import Policy
+from safeguards.gate.recalling import text_of
 
 if TYPE_CHECKING:
     from safeguards.tracking import ModelRegistry
     from safeguards.tracking.registered import Version
 
 __all__ = ["promote"]
-
-LONGEST_RULING = 20_000
 
 
 def promote(
@@ -79,14 +77,14 @@ def promote(
         settled = gate.settled(candidate.record, policy)
         if settled is None:
             ruling = gate.rule(candidate.record, policy, moment, run=Path(run) if run else None)
-            registry.tag(version.number, {STATE: "evaluated", RULING: _text(ruling)})
+            registry.tag(version.number, {STATE: "evaluated", RULING: text_of(ruling)})
             if _waits(ruling):
                 return replace(ruling, version=version.number)
             entry = gate.entry(ruling, version, candidate.record, policy, moment, who or myself(), why)
             if not registry.append(entry.number, entry.text(signer)):
                 continue
         else:
-            entry, ruling = settled, _recalled(settled, gate.history)
+            entry, ruling = settled, gate.recall(settled)
         follow(registry, entry)
         return replace(ruling, version=version.number)
     raise RegistryError(f"{MOST_ROUNDS} times another host was faster; run it again")
@@ -141,17 +139,3 @@ def _copy(candidate: Candidate, place: Path) -> None:
 def _waits(ruling: Ruling) -> bool:
     """Whether nothing speaks against it but that MLflow does not have all of it yet: then it is ruled on later."""
     return not ruling.admitted and all(reason.startswith(f"{TRACKING}: ") for reason in ruling.reasons)
-
-
-def _recalled(entry: Entry, history: History) -> Ruling:
-    """The ruling that an entry tells of: a candidate that comes again is not ruled on again."""
-    if entry.action == "promoted" and history.champion == entry.version:
-        return Ruling(admitted=True)
-    back = f"and replaced since; safeguards rollback --to {entry.version} makes it champion again"
-    what = f"promoted on {entry.when} {back}" if entry.action == "promoted" else f"refused on {entry.when}: {entry.why}"
-    return Ruling(admitted=False, reasons=(f"settled: version {entry.version} was {what}",))
-
-
-def _text(ruling: Ruling) -> str:
-    told = {"admitted": ruling.admitted, "reasons": list(ruling.reasons), "waived": list(ruling.waived)}
-    return canonical(told).decode()[:LONGEST_RULING]
