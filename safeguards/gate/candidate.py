@@ -22,6 +22,9 @@ __all__ = ["MODEL_FOLDER", "Candidate"]
 MODEL_FOLDER = "model"
 SEALED = (RECORD, f"{RECORD}.sig", f"{MODEL_FOLDER}/{DESCRIPTION}")
 EVERY = (*SEALED, *(f"{MODEL_FOLDER}/{name}" for name in FILES))
+MOST_NAMED = 5
+CARD = "card.html"
+"""What alone may lie beside them; no digest tells of it, and only people read it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,12 +83,18 @@ class Candidate:
     ) -> Candidate:
         """Fetch what the registry holds under a record's digest, into an empty folder, and read it.
 
-        Raises `EvidenceError` when it is missing, changed, or another record.
+        Raises `EvidenceError` when it is missing, changed, or another record, and when there is anything beside it:
+        MLflow's own loaders run a pickle that lies there.
         """
         registry.fetch(digest, EVERY, folder)
         with _saying_where(folder):
             found = cls.read(folder, verifier=verifier)
         _check_that_it_is(found.record, digest, registry.name)
+        if beside := registry.strangers(digest, {*SEALED[:2], *found.names, CARD}):
+            raise EvidenceError(
+                f"{', '.join(repr(name[:100]) for name in beside[:MOST_NAMED])} lies beside the record "
+                f"{digest[:12]}, not put there by the gate: take it away, unopened"
+            )
         return found
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
@@ -126,6 +126,20 @@ class RegisteredModel:
     def _is_there(self, home: str, path: str) -> bool:
         folder = path.rpartition("/")[0]
         return any(info.path == path and not info.is_dir for info in self._client.list_artifacts(home, folder))
+
+    @asking
+    def strangers(self, place: str, known: Collection[str]) -> list[str]:
+        """What is stored under a digest beside files of ``known`` names; of a folder with none of them, its name."""
+        home = self._known_home()
+        return [] if home is None else sorted(self._strangers(home, f"{path_of(place)}/", "", known))
+
+    def _strangers(self, home: str, root: str, below: str, known: Collection[str]) -> Iterator[str]:
+        for info in self._client.list_artifacts(home, f"{root}{below}".rstrip("/")):
+            name = info.path.removeprefix(root)
+            if info.is_dir and any(one.startswith(f"{name}/") for one in known):
+                yield from self._strangers(home, root, name, known)
+            elif info.is_dir or name not in known:
+                yield name
 
     @asking
     def history(self) -> list[str]:

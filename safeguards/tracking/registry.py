@@ -81,7 +81,10 @@ class ModelRegistry(RegisteredModel):
 
     @asking
     def attach(self, place: str, file: Path) -> None:
-        """Store a file beside those of a digest, for whoever looks into MLflow; sent again it replaces the first."""
+        """Store a file beside those of a digest, for whoever looks into MLflow; sent again it replaces the first.
+
+        The gate takes any but ``card.html`` for planted.
+        """
         self._client.log_artifact(self._make_home(), str(file), path_of(place))
 
     @asking

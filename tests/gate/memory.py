@@ -78,6 +78,13 @@ class MemoryRegistry:
                 (target / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copyfile(self._folder(place) / name, target / name)
 
+    def strangers(self, place, known):
+        root = self._folder(place)
+        folders = {name.rpartition("/")[0] for name in known}
+        inside = [path for folder in sorted(folders) for path in (root / folder).glob("*")]
+        found = [(path, path.relative_to(root).as_posix()) for path in inside]
+        return sorted(name for path, name in found if name not in (known if path.is_file() else folders))
+
     def history(self):
         return [self.store.entries[number] for number in sorted(self.store.entries)]
 

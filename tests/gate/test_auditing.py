@@ -6,7 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from safeguards.core.canonical import canonical
-from safeguards.gate import Finding, Signer, audit, promote, rollback
+from safeguards.core.errors import EvidenceError
+from safeguards.gate import Finding, Signer, audit, champion, promote, rollback
 from safeguards.tracking.registered import Version
 from tests.core.test_signing import keys
 from tests.gate.evidence import GOOD, NOW, REQUIRED, policy
@@ -116,6 +117,29 @@ def test_files_that_were_changed_or_are_missing(two, tmp_path, name, what):
     assert lines[0].startswith("version 1: ")
     assert name.rpartition("/")[2] in lines[0]
     assert "/tmp" not in lines[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["MLmodel", "model.pkl", "code/x.py", "model/model.pt2", "model/data/x", "model/deep/er/x.pkl"]
+)
+def test_files_that_the_gate_did_not_put_there(two, tmp_path, name):
+    """MLflow's loaders open what lies under a version's source: a pickle there would run."""
+    file = stored(two, tmp_path, 2, name)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("planted")
+    seen = {"model/deep/er/x.pkl": "model/deep", "model/data/x": "model/data", "code/x.py": "code"}.get(name, name)
+    (line,) = found(two)
+    assert line.startswith(f"version 2: '{seen}' lies beside the record ")
+    for ask in (lambda: champion(two, tmp_path / "fetched"), lambda: rollback(two, to=1) and rollback(two, to=2)):
+        with pytest.raises(EvidenceError, match=f"'{seen}' lies beside the record"):
+            ask()
+
+
+def test_a_card_beside_a_record_is_no_stranger(two, tmp_path):
+    stored(two, tmp_path, 2, "card.html").write_text("<p>a card")
+    assert audit(two) == []
+    stored(two, tmp_path, 2, "model/card.html").write_text("<p>no card")
+    assert "'model/card.html' lies beside the record" in found(two)[0]
 
 
 def test_a_record_that_was_put_in_the_place_of_another(two, tmp_path):

@@ -100,6 +100,23 @@ def test_a_history_in_a_run_that_was_deleted(tmp_path, in_mlflow, client):
         promote(folder, policy=ASKED, registry=ModelRegistry("risk"))
 
 
+def test_a_pickle_beside_a_record(tmp_path, in_mlflow, client):
+    promoted(tmp_path / "a", in_mlflow)
+    (tmp_path / "card.html").write_text("<p>a card")
+    (version,) = in_mlflow.versions()
+    digest = version.tags["safeguards.record"]
+    in_mlflow.attach(digest, tmp_path / "card.html")
+    assert audit(in_mlflow) == []
+    (tmp_path / "planted").mkdir()
+    for name in ("MLmodel", "model.pkl"):
+        (tmp_path / "planted" / name).write_text("planted")
+    client.log_artifacts(home_of(client, "risk"), str(tmp_path / "planted"), f"records/{digest}")
+    (finding,) = found(ModelRegistry("risk"))
+    assert finding.startswith("version 1: 'MLmodel', 'model.pkl' lies beside the record")
+    with pytest.raises(EvidenceError, match=r"'MLmodel', 'model\.pkl' lies beside the record"):
+        champion(ModelRegistry("risk"), tmp_path / "fetched")
+
+
 def as_formerly(registry):
     """The entries as they were written before they named their model."""
     previous = "0" * 64

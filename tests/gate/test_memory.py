@@ -35,5 +35,9 @@ def test_both_answer_alike(either, tmp_path):
     assert either.history() == ["a", "b"]
     either.fetch(PLACE, ["model/x", "model/y"], tmp_path / "fetched")
     assert [path.name for path in sorted((tmp_path / "fetched").rglob("*"))] == ["model", "x"]
+    assert either.strangers(PLACE, {"model/x", "record.json"}) == []
+    assert either.strangers(PLACE, {"model/y", "record.json"}) == ["model/x"]
+    assert either.strangers(PLACE, {"record.json"}) == ["model"]
+    assert either.strangers("b" * 64, {"model/x"}) == []
     with pytest.raises(RegistryError, match="no digest"):
         either.fetch("../x", ["x"], tmp_path)
