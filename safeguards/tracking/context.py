@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from importlib.metadata import PackageNotFoundError, version
 
-__all__ = ["JobContext"]
+__all__ = ["VERSIONS", "JobContext", "versions"]
+
+VERSIONS = "safeguards.versions"
 
 TOLD = ("safeguards", "torch", "pytorch-lightning", "lightning", "deepspeed", "mlflow")
 
@@ -22,8 +24,7 @@ class JobContext:
 
     def tags(self) -> dict[str, str]:
         """The id of its ledger, and the versions that it runs with."""
-        found = {"safeguards.within": str(self._job()), "safeguards.versions": _versions()}
-        return found
+        return {"safeguards.within": str(self._job()), VERSIONS: versions()}
 
     @staticmethod
     def _job() -> str | None:
@@ -32,7 +33,8 @@ class JobContext:
         return job
 
 
-def _versions() -> str:
+def versions() -> str:
+    """Of this library and of those that a training depends on most, in a line."""
     found = []
     for name in TOLD:
         try:

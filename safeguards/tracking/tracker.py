@@ -24,6 +24,7 @@ from safeguards.core.errors import ConfigurationError
 from safeguards.core.names import encode
 from safeguards.core.redact import known_secrets, redact, redact_tree
 from safeguards.tracking.artifacts import stage
+from safeguards.tracking.context import VERSIONS, versions
 from safeguards.tracking.delivery import Delivery
 from safeguards.tracking.entities import Parameter, Point, Tag, own_tags, parameters, points, run_tags
 from safeguards.tracking.outcomes import tags_of
@@ -315,7 +316,7 @@ def _context(tags: Mapping[str, Any]) -> dict[str, str]:
     """A user's tags, and where the job comes from as MLflow tells it, without secrets."""
     from mlflow.tracking.context.registry import resolve_tags
 
-    return {tag.key: tag.value for tag in run_tags(resolve_tags(dict(tags)))}
+    return {tag.key: tag.value for tag in run_tags(resolve_tags({VERSIONS: versions(), **tags}))}
 
 
 def _now() -> int:

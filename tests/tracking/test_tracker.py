@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import pytorch_lightning as pl
+import torch
 
 from safeguards.core.errors import ConfigurationError, LimitViolated
 from safeguards.core.redact import MARK
@@ -33,6 +34,7 @@ def test_a_fit_leaves_one_run_with_metrics_tags_and_the_ledger(here: Path) -> No
     ours = {
         k: v for k, v in run.data.tags.items() if k.startswith("safeguards.") and not k.endswith((".run_id", ".spool"))
     }
+    assert f"torch {torch.__version__}" in ours.pop("safeguards.versions").split(", ")
     assert ours == {
         "safeguards.count.rows": "PASS",
         "safeguards.count.rows.margin": "92",
