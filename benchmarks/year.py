@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import count, islice
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -32,19 +33,8 @@ PATIENCE = 4  # weeks within which a drift must be found and answered
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 DRIFT_LIMIT = Limit(at_most=0.1)
 LIMITS = {"fairness/worst_group_accuracy": Limit(at_least=0.5), "adversarial/robust_accuracy": Limit(at_least=0.35)}
-POLICY = Policy.of(
-    {
-        "required": list(LIMITS),
-        "paired": {
-            "accuracy": {"better": "higher", "minimum_effect": 0.01},
-            "robust_accuracy": {"better": "higher", "margin": 0.05},
-            "accuracy/group=small": {"better": "higher", "margin": 0.1},
-        },
-        "false_promotion_rate": 0.05,
-        "planned_attempts": WEEKS,
-        "tracked": False,
-    }
-)
+SHIPPED = Path(__file__).parents[1] / "conf" / "scans" / "policy.yaml"
+POLICY = replace(Policy.read(SHIPPED), required=tuple(LIMITS), tracked=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,9 +88,9 @@ def measure(years: int = YEARS) -> Result:
             f"one model as for the other (correlation {ALIKE}). Accuracy {EQUAL.large}, under attack {EQUAL.robust}. "
             "After the drift the champion is 10 points worse. The unfair model is 3.8 points better over all rows, and "
             "20 worse on the small group; the brittle one 5 points better, and 15 worse under attack.",
-            "The gate: a gain of at least 0.01 in accuracy, no loss beyond 0.05 under attack and 0.1 in the small "
-            f"group, at {POLICY.false_promotion_rate} for all {WEEKS} challengers of a year together. Limits on the "
-            "verdicts are so wide that the comparisons have to find both regressions.",
+            "The gate, by conf/scans/policy.yaml: a gain of at least 0.01 in accuracy, no loss beyond 0.05 under "
+            f"attack and 0.1 in each group, at {POLICY.false_promotion_rate} for all {WEEKS} challengers of a year "
+            "together. Limits on the verdicts are so wide that the comparisons have to find both regressions.",
             f"Drift: {TABLE_ROWS:,} rows a side, six columns, one of which moves by half a standard deviation; alarms "
             f"of {WEEKS} weeks in a year without drift. Brackets: 95 % bounds (Clopper-Pearson) over the years.",
         ],

@@ -185,13 +185,15 @@ def _about_pairs(record: Record, policy: Policy, champion: Record | None, attemp
             ),
         )
     for name, rule in policy.paired.items():
-        comparison = record.comparison(name)
-        if comparison is None:
+        compared = record.compared(name)
+        if not compared:
             yield f"paired/{name}", "it was not compared with the champion, and the policy asks for it"
-        elif comparison.data not in record.data:
-            yield f"paired/{name}", f"it was compared on {comparison.data!r}, of which the record has no digest"
-        else:
-            yield from ((f"paired/{name}", why) for why in _paired(comparison, rule, policy))
+        for comparison in compared:
+            what = f"paired/{comparison.measure}"
+            if comparison.data not in record.data:
+                yield what, f"it was compared on {comparison.data!r}, of which the record has no digest"
+            else:
+                yield from ((what, why) for why in _paired(comparison, rule, policy))
 
 
 def _paired(comparison: Comparison, rule: PairedRule, policy: Policy) -> Iterator[str]:

@@ -35,6 +35,8 @@ class ChampionRule:
 class PairedRule:
     """On the same rows the challenger must not be worse by a margin, and better where that is asked for.
 
+    Under the name ``accuracy/*`` it is asked of every group that was compared, and of one at least.
+
     Args:
         better: which way the measure points.
         margin: in the unit of the measure, 0 or more: the interval of the gain must lie above its negative.

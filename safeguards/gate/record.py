@@ -99,9 +99,11 @@ class Record:
         """Digest of data and configuration: a run that is repeated after a crash has the same one."""
         return digest_of({"config": self.config, "data": dict(self.data)})
 
-    def comparison(self, measure: str) -> Comparison | None:
-        """The paired comparison of this measure, if there is one."""
-        return next((one for one in self.comparisons if one.measure == measure), None)
+    def compared(self, measure: str) -> tuple[Comparison, ...]:
+        """The paired comparisons of this measure; ``accuracy/*`` are those of each group."""
+        if measure.endswith("/*"):
+            return tuple(one for one in self.comparisons if one.measure.startswith(measure[:-1]))
+        return tuple(one for one in self.comparisons if one.measure == measure)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain JSON values."""

@@ -160,6 +160,16 @@ def test_a_comparison_that_is_missing_or_of_rows_that_nobody_knows_refuses():
     assert rule(asked=asked).admitted, "the first champion has nobody to be compared with"
 
 
+def test_a_rule_for_every_group_is_asked_of_each_and_of_one_at_least():
+    asked = policy(paired={"accuracy/*": {"better": "higher", "margin": 0.1}})
+    fine, worse = rates(20, 0, measure="accuracy/sex=f"), rates(0, 200, measure="accuracy/sex=m")
+    assert rule(against(fine, rates(0, 900)), champion=CHAMPION, asked=asked).admitted
+    (reason,) = rule(against(fine, worse), champion=CHAMPION, asked=asked).reasons
+    assert reason.startswith("paired/accuracy/sex=m: FAIL")
+    (reason,) = rule(against(rates(20, 0)), champion=CHAMPION, asked=asked).reasons
+    assert reason.startswith("paired/accuracy/*: it was not compared")
+
+
 def test_a_model_that_gives_numbers_that_are_none_never_wins():
     asked = policy(paired={"loss": {"better": "lower", "margin_share": 9, "margin": 9}})
     nan = compare_means("loss", [1.0] * 40, [math.nan] * 40, data="holdout")

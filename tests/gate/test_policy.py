@@ -17,7 +17,11 @@ def test_the_policy_that_is_shipped_is_read():
     found = Policy.read(CONF)
     assert found.limits == {"fairness/demographic_parity_difference": Limit(at_most=0.3)}
     assert found.against_champion["overfitting/generalization_gap"].limit == Limit(at_most=0.1)
-    assert found.paired["loss"].better == "lower"
+    assert {name: (rule.margin, rule.minimum_effect) for name, rule in found.paired.items()} == {
+        "accuracy": (0.0, 0.01),
+        "robust_accuracy": (0.05, None),
+        "accuracy/*": (0.1, None),
+    }
     assert found.alpha == pytest.approx(0.1 / 52)
     assert found.classes == ("pipelines.models.*",)
     assert found == Policy.of(yaml.safe_load(CONF.read_text()))

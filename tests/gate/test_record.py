@@ -28,8 +28,8 @@ def test_a_record_comes_back_as_it_was(tmp_path):
     read = Record.read(tmp_path / "record.json")
     assert read.digest == made.digest
     assert read.to_dict() == made.to_dict()
-    assert read.comparison("accuracy") == COMPARED[0]
-    assert read.comparison("brier") is None
+    assert read.compared("accuracy") == COMPARED[:1]
+    assert read.compared("brier") == ()
 
 
 def test_the_digest_is_of_everything_in_it():

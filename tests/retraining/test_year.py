@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from benchmarks import year
 from safeguards.core.errors import DataRefused
 from safeguards.gate import Policy
 from safeguards.retraining import Answers
+
+CONF = Path(__file__).parents[2] / "conf"
 
 
 @pytest.fixture
@@ -49,6 +52,26 @@ def test_planted_regressions_are_refused_and_win_by_their_score(
     weeks = [year.bad_week(draw, regressed) for _ in range(20)]
     assert sum(gate for gate, _ in weeks) == 0
     assert sum(score for _, score in weeks) >= 15
+
+
+MILD = replace(year.EQUAL, large=0.97, small=0.74)  # 11 points worse in the small group, 5.1 better over all rows
+BETTER = year.EQUAL.better_by(0.06)
+
+
+@pytest.mark.parametrize("name", ["policy.yaml", "scans/policy.yaml"])
+def test_the_policies_that_are_shipped_keep_out_what_is_worse_and_what_is_equal(
+    name: str, draw: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By their comparisons alone: limits on verdicts could not tell a loss from 0.95 to 0.84."""
+    shipped = Policy.read(CONF / name)
+    alone = replace(shipped, required=tuple(year.LIMITS), limits={}, against_champion={}, tracked=False)
+    monkeypatch.setattr(year, "POLICY", alone)
+    promoted = {
+        truth: sum(year.bad_week(draw, truth)[0] for _ in range(50))
+        for truth in (year.UNFAIR, MILD, year.BRITTLE, year.EQUAL, BETTER)
+    }
+    assert all(promoted[truth] <= 1 for truth in (year.UNFAIR, MILD, year.BRITTLE, year.EQUAL)), promoted
+    assert promoted[BETTER] >= 35
 
 
 def test_the_comparisons_are_what_refuses_them(draw: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
