@@ -169,8 +169,8 @@ class Double:
 def airflow(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the file of DAGs defines, with Airflow replaced."""
     modules = {
-        "airflow": {"DAG": Double},
-        "airflow.exceptions": {"AirflowFailException": Failed, "AirflowSkipException": Skipped},
+        "airflow.sdk": {"DAG": Double},
+        "airflow.sdk.exceptions": {"AirflowFailException": Failed, "AirflowSkipException": Skipped},
         "airflow.providers.standard.operators.python": {"PythonOperator": Double},
     }
     for name, content in modules.items():

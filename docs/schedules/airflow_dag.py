@@ -9,9 +9,9 @@ from __future__ import annotations
 import subprocess
 from datetime import datetime, timedelta
 
-from airflow import DAG
-from airflow.exceptions import AirflowFailException, AirflowSkipException
 from airflow.providers.standard.operators.python import PythonOperator
+from airflow.sdk import DAG
+from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException
 
 PROJECT = "/srv/scans"
 SKIPPED = {"retrain": (3, 4), "audit": (0, 4)}
