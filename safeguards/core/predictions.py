@@ -33,9 +33,11 @@ class Predictions:
     ``outputs_of`` names a submodule whose output the step computes ("" is the module itself); ``predict`` is a function
     of module and inputs for modules whose ``forward`` is missing or returns something else; ``output`` says what the
     numbers are. None for ``output`` means logits, unless the values look like probabilities: then it must be said.
+    ``features_of`` names a submodule whose output is looked at beside the model's own (`Rows.features`).
     """
 
     outputs_of: str | None = None
+    features_of: str | None = None
     predict: Callable[[Any, Any], Any] | None = None
     output: Output | None = None
 
@@ -122,9 +124,11 @@ class StepOutputs:
         make: Callable[[Any], Any],
         check: Callable[[Any, int], Tensor],
         lockstep: bool,
+        beside: Capture | None = None,
     ) -> None:
         self._given = step["logits"] if isinstance(step, Mapping) and "logits" in step else None
         self._capture, self._batch_rows, self._make, self._check = capture, batch_rows, make, check
+        self._beside = beside
         self.own_forward = self._given is None and capture is None
         self.covers_batch = not self.own_forward or lockstep
 
@@ -136,6 +140,10 @@ class StepOutputs:
         if rows.n == 0:
             return torch.empty(0)
         return self._check(self._make(rows.inputs), rows.n)
+
+    def features(self) -> Tensor | None:
+        """What the submodule ``features_of`` gave for the whole batch; None where none is named."""
+        return None if self._beside is None else first_tensor(self._beside.output(self._batch_rows))
 
 
 @dataclass

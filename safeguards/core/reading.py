@@ -80,9 +80,7 @@ class Reader:
 
     def _source(self, entry: Entry, step: Step, n: int) -> StepOutputs:
         how, unsaid = entry.safeguard.how, entry.unsaid
-        capture = step.captures.get(how.outputs_of) if how.outputs_of is not None else None
-        if isinstance(capture, Exception):
-            raise capture
+        capture, beside = _captured(step, how.outputs_of), _captured(step, how.features_of)
 
         def check(raw: Any, rows: int) -> Tensor:
             logits = as_logits(raw, rows, how.output)
@@ -97,6 +95,7 @@ class Reader:
             make=lambda inputs: forward(self.trainer, self.module, inputs, how),
             check=check,
             lockstep=self.partitioned,
+            beside=beside,
         )
 
     def _rows(self, entry: Entry, desk: Desk, step: Step, fields: BatchFields, source: StepOutputs, n: int) -> Rows:
@@ -114,6 +113,7 @@ class Reader:
             positions=positions,
             size=desk.places.size,
             predict=source,
+            beside=source.features,
             whose=self.stage if desk.name is None else desk.name,
         )
         if copies is not None:
@@ -137,10 +137,17 @@ def only_takes(entry: Entry, step: Step) -> bool:
     return type(batch) in (list, tuple) and all(isinstance(key, int) for key in keys)
 
 
+def _captured(step: Step, name: str | None) -> Capture | None:
+    capture = None if name is None else step.captures.get(name)
+    if isinstance(capture, Exception):
+        raise capture
+    return capture
+
+
 def _asked(entry: Entry, fields: BatchFields) -> Hashable:
     """Entries of one desk that agree in this see the same rows with the same outputs."""
     how = entry.safeguard.how
-    return id(fields), how.outputs_of, id(how.predict), how.output, entry.keep_below
+    return id(fields), how.outputs_of, how.features_of, id(how.predict), how.output, entry.keep_below
 
 
 def _alone(work: Callable[[], T]) -> T:

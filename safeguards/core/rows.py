@@ -50,6 +50,7 @@ class Rows:
     target: Tensor | None
     label: Callable[[], dict[str, list[Any]]] = field(repr=False)
     predict: Outputs = field(repr=False)
+    beside: Callable[[], Tensor | None] = field(default=lambda: None, repr=False)
 
     @cached_property
     def groups(self) -> dict[str, list[Any]]:
@@ -73,6 +74,14 @@ class Rows:
     @cached_property
     def _logits(self) -> Tensor:
         return self.predict(self).detach()
+
+    def features(self) -> Tensor | None:
+        """Raw output ``(N, ...)`` of the submodule `Predictions.features_of`; None without one, or without inputs.
+
+        Raises `NotApplicable` unless the step called it exactly once with all rows of the batch.
+        """
+        found = self.beside()
+        return None if found is None else found.detach()
 
     def without_inputs(self) -> Rows:
         """The same rows, read now: nothing keeps the batch alive, and what changes it later does not change them."""
@@ -113,6 +122,7 @@ class Rows:
             target=None if self.target is None else _on_device(self.target, chosen),
             label=lambda: {name: [labels[i] for i in chosen.tolist()] for name, labels in self.groups.items()},
             predict=_Chosen(self, chosen),
+            beside=lambda: _on_device(self.beside(), chosen),
         )
 
 
@@ -167,6 +177,7 @@ def read_rows(
     positions: Tensor | None,
     size: int | None,
     predict: Outputs,
+    beside: Callable[[], Tensor | None] = lambda: None,
     whose: str = "validate",
 ) -> Rows:
     """Read every field of a batch whose first row is row ``arrived`` of its loader on this rank.
@@ -196,6 +207,7 @@ def read_rows(
         target=target,
         label=label,
         predict=predict,
+        beside=beside,
     )
 
 

@@ -157,7 +157,8 @@ class Safeguard(Callback):
     def _measured(self) -> str:
         own = {name: value for name, value in vars(self).items() if not name.startswith("_") and _has_plain_repr(value)}
         asked = {name: value for name, value in own.items() if name not in (*NOT_ASKED, *JUDGED_BY, *self.judged_by)}
-        return _digest(asked | {"fields": _said_of(self.fields), "how": (self.how.outputs_of, self.how.output)})
+        how = self.how.features_of or self.how.outputs_of, self.how.output
+        return _digest(asked | {"fields": _said_of(self.fields), "how": how})
 
     def _judged(self) -> str:
         by = {name: value for name in (*JUDGED_BY, *self.judged_by) if _has_plain_repr(value := getattr(self, name))}

@@ -125,7 +125,8 @@ class Watch:
 
     def before_step(self) -> None:
         """Set the captures that safeguards ask for."""
-        wanted = {e.safeguard.how.outputs_of for desk in self.desks for e in desk.entries}
+        asked = [e.safeguard.how for desk in self.desks for e in desk.entries]
+        wanted = {name for how in asked for name in (how.outputs_of, how.features_of)}
         for name in wanted - {None}:
             try:
                 self._captures[str(name)] = Capture(self.module, str(name))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -13,22 +13,23 @@ import torch
 from torch import Tensor
 
 from safeguards.core.arguments import check_shares, check_whole
+from safeguards.core.batch import take
 from safeguards.core.errors import ConfigurationError, NotApplicable, RankError
 from safeguards.core.names import encode
 from safeguards.core.predictions import answered
 from safeguards.core.progress import progress
-from safeguards.core.rows import Sample
 from safeguards.core.safeguard import Safeguard, SafeguardOptions
 from safeguards.core.verdict import Measurement
-from safeguards.drift.features import PREDICTIONS, features, predictions
+from safeguards.drift.features import PREDICTIONS, Numbers, numbers
 from safeguards.drift.findings import MIN_ROWS, compare, compared
 from safeguards.drift.frames import Source, check_source, module_frame, read_file
 from safeguards.drift.looks import Family, Looks
 from safeguards.drift.page import draw
 from safeguards.drift.profile import Profile, profile
-from safeguards.drift.sides import RowTable, Seen, joined, settled
-from safeguards.drift.telling import measured
-from safeguards.drift.training import training_rows
+from safeguards.drift.sample import RowSample
+from safeguards.drift.sides import RowTable, Seen, joined, on_one_grid, settled
+from safeguards.drift.telling import left_out, measured
+from safeguards.drift.training import Asked, ReadRows, training_rows
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule, Trainer
@@ -48,13 +49,17 @@ class DriftReport(Safeguard):
     a test rejects (Benjamini-Hochberg over the columns, at what the look may spend of ``alpha``) and its distance is at
     least ``min_effect``, or when it broke: it is missing, new, of another type, all gaps, or infinite where the
     reference is not. It is stable when a distance of ``min_effect`` is excluded; between the two it is undecided and
-    widens the interval. All looks of a fit together call a column drifted for nothing with probability ``alpha``.
+    widens the interval. Where nothing drifted, any column is called drifted at any look of a fit with probability at
+    most ``alpha``; beside columns that did drift, it is the expected share of false ones among those called drifted at
+    a look that is bounded, by what that look may spend.
 
     ``reference`` is "train", a pandas data frame, or the path of a Parquet or CSV file; ``current`` is "validation"
     (the rows of the running loader; in a test its rows), a frame or a path. "train" and "validation" are read from the
     data module's ``frame(split)`` where it has one, else from batches: ``columns`` then names the D features of (N, D)
     inputs, and images are compared by statistics of each. For frames ``columns`` names those to compare (default all).
-    With ``fields`` the model's predictions are compared too; with a table as reference they cannot be, and it says so.
+    With ``fields`` the model's predictions are compared too, and so is the output of the submodule ``outputs_of``, in
+    columns named "encoder 0" and on: (N, D), or (N, C) averaged over space; of more than 32 numbers 32 evenly spread.
+    What is the model's own output is no column. With a table as reference neither can be compared, and it says so.
     ``sample`` rows of each side are compared. With ``report`` a page is drawn at the end of fit, or after each
     validation and test outside fit. The rest are the options of every safeguard (`SafeguardOptions`).
 
@@ -89,6 +94,10 @@ class DriftReport(Safeguard):
         self.alpha, self.min_effect = alpha, min_effect
         self.needs_identity = self.judges_weights = fields is not None
         self._asks_model = fields is not None and isinstance(reference, str)
+        self._of = self.how.outputs_of or None
+        if self._asks_model and self._of is not None:
+            self.how = replace(self.how, outputs_of=None, features_of=self._of)
+        self._given, self._read = self.how, ReadRows()
         self._known: dict[int, tuple[Profile, str | None]] = {}
         self._looks_at = Looks()
         self._pages: dict[Path, partial[str | None]] = {}
@@ -96,19 +105,28 @@ class DriftReport(Safeguard):
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """The reference is read anew for each fit, validation or test."""
         super().setup(trainer, pl_module, stage)
+        self.how = self._given
         self._known.clear()
+        self._read.clear()
 
     def prepare(self, scene: Scene) -> Seen:
         """An empty sample."""
-        return Seen(sample=Sample(k=self.sample, seed=self.seed))
+        return Seen(sample=RowSample(k=self.sample, seed=self.seed))
 
     def observe(self, seen: Seen, rows: Rows, scene: Scene) -> None:
         """Keep a bounded sample of the rows of one batch, as numbers."""
-        logits = self._logits(seen, rows)
+        logits, output = self._logits(seen, rows), rows.features()
         if logits is not None:
             seen.faulty += int((~answered(logits)).sum())
-        seen.names, values = self._numbers(scene, rows.inputs, logits, rows.n)
+        seen.own = seen.own and output is not None and logits is not None and self._same(output, logits, scene)
         seen.rows += rows.n
+
+        def values(places: Tensor) -> Tensor:
+            some = None if self._in_table(scene) else rows.inputs, logits, output
+            found = self._numbers(len(places), *(some if len(places) == rows.n else take(some, places)))
+            seen.names, seen.outputs, seen.width = found.names, found.outputs, found.width
+            return found.values
+
         seen.sample.offer(rows.ids, values)
 
     def _logits(self, seen: Seen, rows: Rows) -> Tensor | None:
@@ -118,11 +136,17 @@ class DriftReport(Safeguard):
             seen.refused = str(error)
             return None
 
-    def _numbers(self, scene: Scene, inputs: Any, logits: Tensor | None, n: int) -> tuple[list[str], Tensor]:
-        """Names and values (N, F); predictions that are not there are NaN."""
-        names, values = ([], torch.empty(n, 0)) if self._in_table(scene) else features(inputs, self.columns)
-        said = torch.full((n, len(PREDICTIONS)), torch.nan) if logits is None else predictions(logits)
-        return [*names, *PREDICTIONS], torch.cat([values, said], dim=1)
+    @staticmethod
+    def _same(output: Tensor, logits: Tensor, scene: Scene) -> bool:
+        """Whether the submodule gives what the model says."""
+        try:
+            given = scene.logits(output, len(logits))
+        except NotApplicable:
+            return False
+        return given.shape == logits.shape and torch.allclose(given, logits, 1e-4, 1e-5, equal_nan=True)
+
+    def _numbers(self, n: int, inputs: Any, logits: Tensor | None, output: Tensor | None) -> Numbers:
+        return numbers(n, inputs, logits, output, columns=self.columns, of=self._of)
 
     def _in_table(self, scene: Scene) -> bool:
         """Whether a table has the current rows. ``frame(split)`` cannot tell the rows of several loaders apart."""
@@ -137,7 +161,7 @@ class DriftReport(Safeguard):
             return {"drifted_share": Measurement(value=float("nan"), n=0, insufficient=why)}
         if self.fields is None and not self._in_table(scene):
             raise NotApplicable("no rows to compare: give fields=, current=, or a data module with frame(split)")
-        now = settled(seen, scene.ranks)
+        now = self._without_own(settled(seen, scene.ranks), scene)
         now, then = self._with_training_rows(now, scene, k)
         found = self._found(now, then, scene, k) if scene.ranks.rank == 0 else None
         told = scene.ranks.broadcast(found)
@@ -157,27 +181,41 @@ class DriftReport(Safeguard):
     def _with_training_rows(self, now: RowTable, scene: Scene, k: int) -> tuple[RowTable, RowTable | None]:
         """All ranks: the training rows to compare with, and why there are no predictions where there are none."""
         if self.fields is None:
-            return replace(now, refused="fields= is not given"), None
+            return self._refusing(now, "fields= is not given"), None
         if not isinstance(self.reference, str):
-            return replace(now, refused="the reference is a table, which the model cannot be asked about"), None
-        if now.refused is None:
+            return self._refusing(now, "the reference is a table, which the model cannot be asked about"), None
+        if not {"predictions", "outputs"} <= set(now.refused):
             try:
                 return now, self._training_rows(now, scene, k)
             except (NotApplicable, RankError) as error:
-                now = replace(now, refused=str(error))
+                now = self._refusing(now, str(error))
         return now, None if self._in_table(scene) else self._training_rows(now, scene, k)
+
+    def _refusing(self, now: RowTable, why: str) -> RowTable:
+        return now.refuse(predictions=why, outputs=why)
+
+    def _without_own(self, now: RowTable, scene: Scene) -> RowTable:
+        """All ranks: where the submodule gives what the model says, it is captured for that from the next look on."""
+        if self._of is None or not self._asks_model:
+            return now.refuse(outputs="none is named") if self._of is None else now
+        if not now.own and scene.how.features_of is not None:
+            return now
+        self.how = replace(self.how, outputs_of=self._of, features_of=None)
+        return now.refuse(outputs="it is what the model says")
 
     def _training_rows(self, now: RowTable, scene: Scene, k: int) -> RowTable:
         assert self.fields is not None  # noqa: S101 - asked before
-        values = training_rows(
+        in_table = self._in_table(scene)
+        values, rows = training_rows(
             scene,
             self.fields,
             k=k,
             seed=self.seed,
-            ask=now.refused is None,
-            columns=lambda inputs, logits, n: self._numbers(scene, inputs, logits, n)[1],
+            ask=Asked(logits="predictions" not in now.refused, features="outputs" not in now.refused),
+            columns=lambda n, inputs, *said: self._numbers(n, None if in_table else inputs, *said).values,
+            read=self._read,
         )
-        return RowTable(names=now.names, values=values, refused=now.refused)
+        return replace(now, values=values, rows=rows)
 
     def _found(
         self, now: RowTable, then: RowTable | None, scene: Scene, k: int
@@ -186,24 +224,34 @@ class DriftReport(Safeguard):
         if now.faulty:
             fault = f"the outputs of {now.faulty} of {now.rows} rows are NaN or infinite"
             return Measurement(value=float("nan"), n=now.rows, model_fault=fault), {}
+        if then is not None:
+            then, now = on_one_grid(then, now)
         (reference, torn), (current, torn_now) = self._reference(then, scene, k), self._current(now, scene, k)
         named = self.columns if self._in_table(scene) else None
-        families = self._families((reference, current), named, scene)
+        families = self._families((reference, current), named, now.outputs, scene)
         found = compare(reference, current, families=families.values(), min_effect=self.min_effect, columns=named)
         rules: dict[str, Any] = {"alpha": self.alpha, "min_effect": self.min_effect, "seed": self.seed}
         rules["spent"] = {name: family.plain() for name, family in families.items()}
-        notes = [] if now.refused is None else [f"predictions are not compared: {now.refused}"]
+        notes = left_out(now, self._of)
         if self.report:
             rules["page"] = self._keep_for_page(reference, current, found, scene)
             notes += [] if scene.trainer.state.fn == "fit" else self._draw(scene.trainer)
         torn_files = [text for text in (torn, torn_now) if text]
         return measured(found, reference, current, notes=notes, torn=torn_files, rules=rules), families
 
-    def _families(self, sides: tuple[Profile, Profile], named: Sequence[str] | None, scene: Scene) -> dict[str, Family]:
-        """Rank 0: inputs and predictions, each with half of alpha for all of its looks where both can be compared."""
-        names, part = compared(*sides, named), self.alpha / 2 if self._asks_model else self.alpha
+    def _families(
+        self,
+        sides: tuple[Profile, Profile],
+        named: Sequence[str] | None,
+        outputs: Collection[str],
+        scene: Scene,
+    ) -> dict[str, Family]:
+        """Rank 0: inputs, outputs and predictions, each with an equal part of alpha for all of its looks."""
+        asked = 1 if not self._asks_model else 2 if self._of is None else 3
+        names, part = compared(*sides, named), self.alpha / asked
         sorts = {
-            "inputs": [name for name in names if name not in PREDICTIONS],
+            "inputs": [name for name in names if name not in PREDICTIONS and name not in outputs],
+            "outputs": [name for name in names if name in outputs],
             "predictions": [name for name in names if name in PREDICTIONS],
         }
         return {

@@ -1,9 +1,10 @@
 """What each look may spend of ``alpha``: new data may mislead anew, the same data give the same answer again.
 
-Inputs and predictions are judged apart, each family with a part of ``alpha`` of its own. A family whose data on both
-sides are those of its last look is judged as it was then; one that has new data spends as the look does at which they
-came (`alpha_of_look`). So however many looks there are, all of them together call a column drifted that is not with
-probability at most ``alpha``: a union bound over the looks with new data, and over the two families.
+Inputs, predictions and a submodule's outputs are judged apart, each family with a part of ``alpha`` of its own. A
+family whose data on both sides are those of its last look is judged as it was then; one that has new data spends as the
+look does at which they came (`alpha_of_look`). So however many looks there are, where nothing drifted all of them
+together call a column drifted with probability at most ``alpha``: a union bound over the looks with new data, and over
+the families.
 """
 
 from __future__ import annotations

@@ -11,11 +11,23 @@ from safeguards.drift.escape import defused
 from safeguards.drift.findings import MIN_ROWS, Comparison
 from safeguards.drift.measures import Standing, drifted_share
 from safeguards.drift.profile import Profile
+from safeguards.drift.sides import RowTable
 
-__all__ = ["measured"]
+__all__ = ["left_out", "measured"]
 
 NAMED_COLUMNS = 3  # in the sentence
 KEPT_COLUMNS = 200  # in the details, those that drifted first
+
+
+def left_out(rows: RowTable, of: str | None) -> list[str]:
+    """What of predictions and of the output of the submodule ``of`` is not compared, and why."""
+    what = {"predictions": "predictions are"} | ({} if of is None else {"outputs": f"the output of {of!r} is"})
+    notes = [f"{name} not compared: {rows.refused[sort]}" for sort, name in what.items() if sort in rows.refused]
+    if rows.width > len(rows.outputs) > 0:
+        notes.append(
+            f"{of!r} gives {rows.width} numbers a row: {len(rows.outputs)} of them, evenly spread, are compared"
+        )
+    return notes
 
 
 def measured(

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils.data import DataLoader, TensorDataset
 
 from safeguards import DriftReport
-from safeguards.drift.training import _in_order, _shares
-from tests.drift.test_guard import FIELDS, LIMITS, Net, fitted, rows, standings
+from safeguards.drift import training
+from safeguards.drift.training import ReadRows, _in_order, _shares
+from tests.drift.test_guard import FIELDS, LIMITS, Net, fitted, rows, standings, trainer
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 7])
@@ -43,3 +45,52 @@ def test_training_rows_come_as_the_step_gets_them(tmp_path: Path) -> None:
 
     guard = DriftReport(reference="train", fields=FIELDS, limits=LIMITS, report=False)
     assert set(standings(fitted(tmp_path, guard, rows(0), rows(0), Scales(4))).values()) == {"stable"}
+
+
+class Counted(TensorDataset):
+    reads = 0
+
+    def __getitem__(self, i: Any) -> Any:
+        self.reads += 1
+        return super().__getitem__(i)
+
+
+def test_training_rows_are_read_once_in_a_fit_and_anew_in_the_next(tmp_path: Path) -> None:
+    guard = DriftReport(reference="train", fields=FIELDS, limits=LIMITS, report=False, sample=60)
+    counted = Counted(*rows(0, n=80).tensors)
+    loaders = DataLoader(counted, batch_size=16), DataLoader(rows(1, n=80), batch_size=16)
+    for fits in (1, 2):
+        trainer(tmp_path, guard, max_epochs=3).fit(Net(4), *loaders)
+        assert counted.reads == fits * (3 * 80 + 60)
+
+
+def test_only_tensors_that_take_little_memory_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "MOST_KEPT", 100)
+    read, asked = ReadRows(), list[int]()
+
+    def give(place: int, inputs: Any) -> Any:
+        return read.get([place], lambda: asked.append(place) or inputs)  # type: ignore[func-returns-value]
+
+    for place, inputs in (
+        (0, torch.zeros(20)),
+        (1, torch.zeros(6)),
+        (2, {"x": torch.zeros(1)}),
+        (3, torch.zeros(5)),
+    ) * 2:
+        give(place, inputs)
+    assert asked == [0, 1, 2, 3, 1, 2]
+
+
+def test_a_model_that_works_in_place_is_asked_about_the_same_rows_again() -> None:
+    read = ReadRows()
+    for _ in range(3):
+        found = read.get([1, 2], lambda: torch.ones(2, 3))
+        assert torch.equal(found, torch.ones(2, 3))
+        found.add_(1)
+
+
+def test_rows_of_another_loader_are_read_anew() -> None:
+    read, loaders = ReadRows(), [DataLoader(rows(0)), DataLoader(rows(0))]
+    for loader, value in zip((*loaders, loaders[1]), (1.0, 2.0, 3.0), strict=True):
+        read.belong_to(loader)
+        assert float(read.get([0], lambda value=value: torch.tensor(value))) == min(value, 2.0)
