@@ -4,6 +4,7 @@
 <root>/<model>/trainings/<digest>.json the configuration of a training, as its record names it
 <root>/<model>/jobs/<key>/             the steps of one job
 <root>/<model>/audits.jsonl            what the live audits said, and which retraining answered them
+<root>/<model>/<command>.failed        which failure was told last, until a call ends well
 """
 
 from __future__ import annotations
