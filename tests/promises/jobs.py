@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader
 
 import safeguards.deepspeed  # noqa: F401 - registers the strategies
-from safeguards import BatchFields, verdicts
+from safeguards import BatchFields, LimitViolated, verdicts
 from safeguards.deepspeed.weights import full_state_dict
 from tests.helpers.four import four
 from tests.helpers.toys import rows, trainer
@@ -187,3 +187,32 @@ def raising(strategy: str, bad: int) -> dict[str, Any]:
         except Exception as error:
             text = str(error)
     return {"text": text, "seconds": time.perf_counter() - started[0]}
+
+
+def reacting(strategy: str) -> list[dict[str, Any]]:
+    """Fits with minima whose safeguard fails: when and how each ended, be it all ranks that ask for it, or one."""
+    return [one_reaction(strategy, reaction, asking) for reaction in ("stop", "raise") for asking in ([0, 1], [0], [1])]
+
+
+def one_reaction(strategy: str, reaction: Any, asking: list[int]) -> dict[str, Any]:
+    from tests.helpers.toys import OUTSIDE, Accuracy
+    from tests.helpers.toys import Net as Plain
+
+    class Divided(Accuracy):
+        def reaction_to(self, verdicts: Any) -> Any:
+            return super().reaction_to(verdicts) if job.global_rank in asking else "record"
+
+    ended = "the fit ended"
+    data, validation = (DataLoader(rows(n), batch_size=8) for n in (64, N))
+    with tempfile.TemporaryDirectory() as root:
+        guard = Divided(limits={"accuracy": OUTSIDE}, reaction=reaction)
+        minima = {"max_epochs": 4, "min_epochs": 3, "min_steps": 9}
+        job = trainer(
+            root, guard, strategy=strategy, devices=WORLD, val_check_interval=2, num_sanity_val_steps=0, **minima
+        )
+        try:
+            job.fit(Plain(), data, validation)
+        except LimitViolated as error:
+            ended = f"raised: {error}"
+    said = [str(v.outcome) for v in verdicts(job)]
+    return {"steps": job.global_step, "ended": ended, "said": said, "min_epochs": job.fit_loop.min_epochs}

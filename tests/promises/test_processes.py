@@ -56,3 +56,14 @@ def test_on_error_raise_ends_all_ranks_with_the_same_text(strategy: str) -> None
         first, second = launch(f"{JOBS}:raising", 2, strategy=strategy, bad=bad)
         assert first.value["text"] == second.value["text"] == f"rank {bad}: ValueError: told to fail"
         assert max(first.value["seconds"], second.value["seconds"]) < 5
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "deepspeed_cpu_stage_3"])
+def test_ranks_react_together_whoever_asks(strategy: str) -> None:
+    first, second = launch(f"{JOBS}:reacting", 2, strategy=strategy)
+    assert first.value == second.value
+    for reacted in first.value:
+        assert (reacted["steps"], reacted["said"], reacted["min_epochs"]) == (2, ["FAIL"], 3)
+    ends = [reacted["ended"] for reacted in first.value]
+    assert ends[:3] == ["the fit ended"] * 3
+    assert all(end.startswith("raised: toy/accuracy: ") for end in ends[3:])
