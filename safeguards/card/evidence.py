@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from safeguards.card.forms import COMPUTED, NoEvidence
 from safeguards.core.redact import known_secrets, redact
 from safeguards.core.verdict import Verdict
+from safeguards.gate import Comparison
 
 if TYPE_CHECKING:
     from safeguards.gate import History, Record, Ruling
@@ -128,6 +129,7 @@ def _told(record: Record) -> Record:
     return replace(
         record,
         verdicts=tuple(Verdict.from_dict(_clean(verdict.to_dict())) for verdict in record.verdicts),
+        comparisons=tuple(Comparison.from_dict(_clean(one.to_dict())) for one in record.comparisons),
         **{name: _clean(dict(getattr(record, name))) for name in ("data", "seeds", "costs", "notes")},
     )
 

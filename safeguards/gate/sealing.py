@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +56,7 @@ def seal(
         seeds: by name.
         tracking_run: id of the MLflow run.
         champion: the record of the champion that it was compared with.
-        comparisons: with it.
+        comparisons: with it; labels in their names that were told apart by a secret alone get a number.
         previous: digest of the newest record of this model, as ``ModelRegistry.newest_record()`` gives it.
         notes: whatever else a reader should know.
         now: the moment of sealing; the clock's otherwise.
@@ -88,7 +90,7 @@ def seal(
         verdicts=tuple(_clean(verdict) for verdict in verdicts),
         costs=_costs(run / "costs.json"),
         champion=None if champion is None else champion.digest,
-        comparisons=tuple(comparisons),
+        comparisons=tuple(_named_apart(map(_clean_labels, comparisons))),
         notes=_texts({**stored.notes, **(notes or {})}),
         previous=previous,
     )
@@ -122,6 +124,24 @@ def _costs(path: Path) -> dict[str, float]:
 def _clean(verdict: Verdict) -> Verdict:
     """Without secrets and halves of characters, which no record may hold."""
     return Verdict.from_dict(_whole(redact_tree(verdict.to_dict(), known_secrets(os.environ))))
+
+
+def _clean_labels(comparison: Comparison) -> Comparison:
+    """As `_clean`: a group is named by a label of the data, which may be anything."""
+    return Comparison.from_dict(_whole(redact_tree(comparison.to_dict(), known_secrets(os.environ))))
+
+
+def _named_apart(comparisons: Iterable[Comparison]) -> Iterator[Comparison]:
+    """Those that only a secret told apart get a number, or one would stand for all."""
+    taken: set[str] = set()
+    for one in comparisons:
+        name = one.measure
+        for number in count(2):
+            if name not in taken:
+                break
+            name = f"{one.measure} ({number})"
+        taken.add(name)
+        yield replace(one, measure=name)
 
 
 def _texts(notes: Mapping[str, str]) -> dict[str, str]:

@@ -16,7 +16,7 @@ from safeguards.core.errors import EvidenceError
 from safeguards.core.verdict import Outcome
 from safeguards.gate import History, Ruling
 from safeguards.tracking import RunReader
-from tests.card.records import RUN, champion, looked_at, record
+from tests.card.records import PAIRED, RUN, champion, looked_at, record
 from tests.helpers.markup import Parsed
 from tests.helpers.runs import kept, verdict
 
@@ -262,12 +262,14 @@ def test_secrets_are_on_no_card(monkeypatch: pytest.MonkeyPatch) -> None:
         verdict(f"m{place}", "FAIL", reason=text, details={"columns": {text: {"standing": text}}, "page": text})
         for place, text in enumerate(texts)
     )
-    sealed = record(verdicts=verdicts, notes=dict.fromkeys(texts, texts[1]), costs=dict.fromkeys(texts, 1.0))
-    evidence = evidence_of(sealed, ruling=Ruling(admitted=False, reasons=texts))
+    pairs = tuple(replace(PAIRED, measure=f"accuracy/group={text}", unit=text) for text in texts)
+    names = {"notes": dict.fromkeys(texts, texts[1]), "costs": dict.fromkeys(texts, 1.0)}
+    sealed = record(verdicts=verdicts, comparisons=pairs, champion=champion().digest, **names)
+    evidence = evidence_of(sealed, champion=champion(), ruling=Ruling(admitted=False, reasons=texts))
     page = model_card(evidence)
     assert lint_card(page, evidence) == []
     assert "canary" not in page
-    assert "[redacted]" in page
+    assert "accuracy/group=api_key=[redacted]" in page
     assert evidence.digest == sealed.digest
     assert json.dumps(evidence.document).count("canary") == 0
     assert {one.outcome for one in evidence.record.verdicts} == {Outcome.FAIL}

@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -181,6 +182,19 @@ def test_secrets_and_halves_of_characters_do_not_get_into_a_record(tmp_path, mon
     folder, sealed = candidate(tmp_path, verdicts=[leaky], notes={"token": "canary-of-a-note"})
     assert "canary" not in (folder / "record.json").read_text()
     assert "[redacted]" in sealed.verdicts[0].reason
+
+
+def test_labels_of_groups_lose_secrets_and_halves_of_characters(tmp_path, monkeypatch):
+    """They come out of the data, and stand in the names of comparisons."""
+    monkeypatch.setenv("DB_PASSWORD", "canary-of-the-environment")
+    right = np.ones(40, dtype=bool)
+    labels = ("f", "token=canary-of-one", "token=canary-of-two", "canary-of-the-environment", "\ud800", "\ud801", "?")
+    pairs = [compare_rates(f"accuracy/group={label}", right, right, data="holdout") for label in labels]
+    folder, sealed = candidate(tmp_path, comparisons=pairs)
+    assert "canary" not in (folder / "record.json").read_text()
+    names = ["f", "token=[redacted]", "token=[redacted] (2)", "[redacted]", "?", "? (2)", "? (3)"]
+    assert [one.measure for one in sealed.comparisons] == [f"accuracy/group={name}" for name in names]
+    assert Record.read(folder / "record.json") == sealed
 
 
 def test_what_is_damaged_cannot_be_sealed(tmp_path):
