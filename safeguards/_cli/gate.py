@@ -17,7 +17,9 @@ def add_commands(commands: Any, *, tracking_uri: str) -> None:
     promote.add_argument("folder", type=Path, metavar="FOLDER", help="holds record.json and model/")
     promote.add_argument("--policy", type=Path, default=Path("conf/policy.yaml"), help="(default: conf/policy.yaml)")
     promote.add_argument("--why", default="", help="for the history")
-    promote.add_argument("--run", type=Path, dest="directory", metavar="DIR", help="of the run, to ask its spool too")
+    promote.add_argument(
+        "--run", type=Path, dest="directory", metavar="DIR", help="of the run, to ask its spool and ledger too"
+    )
     rollback = _command(commands, "rollback", "Make an earlier champion the champion again.", _rollback)
     rollback.add_argument("--to", type=int, metavar="N", help="its version (default: the one under it)")
     rollback.add_argument("--why", default="", help="for the history")

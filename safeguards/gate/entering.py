@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safeguards.core.canonical import canonical, sha256
-from safeguards.core.errors import RegistryError
+from safeguards.core.errors import EvidenceError, RegistryError
+from safeguards.core.files import digest_of_file
 from safeguards.gate.candidate import Candidate
 from safeguards.gate.following import RECORD, follow, is_unfinished, newest_move
 from safeguards.gate.history import LONGEST_EXPIRING, Entry, History
@@ -87,6 +88,7 @@ class Gate:
         state = None if record.tracking_run is None else self._tracking(record, run)
         ruling = judge(record, policy, champion=current, now=now, attempts=attempts, tracking=state)
         extra = [*self._about_chain(record), *self._about_key(record, current), *_about_room(ruling)]
+        extra += _about_ledger(record, run)
         if extra:
             ruling = replace(ruling, admitted=False, reasons=(*extra, *ruling.reasons))
         return ruling if ruling.admitted else replace(ruling, expiring=())
@@ -135,6 +137,23 @@ class Gate:
             expiring=ruling.expiring,
             ruling=sha256(text_of(ruling).encode()),
         )
+
+
+def _about_ledger(record: Record, run: Path | None) -> list[str]:
+    """Verdicts that came after the sealing are not in the record; another run's directory is told as tracking."""
+    if run is None or run.name != record.run_id:
+        return []
+    try:
+        _, digest = digest_of_file(run / "verdicts.jsonl")
+    except EvidenceError:
+        return [
+            "ledger: the directory of the run does not hold the verdicts.jsonl that was sealed, or it cannot be read"
+        ]
+    if digest != record.ledger:
+        return [
+            "ledger: verdicts.jsonl of the run is not the one that was sealed: verdicts were added or changed since"
+        ]
+    return []
 
 
 def _about_room(ruling: Ruling) -> list[str]:

@@ -54,7 +54,8 @@ def promote(
         who: for the history; None is this user and host.
         now: the moment of ruling; the clock's otherwise.
         seconds: within which a fresh process must have loaded the model and predicted.
-        run: the run's directory, where it is on this machine: its spool knows of what never reached the store to tell.
+        run: the run's directory, where it is on this machine: its spool knows of what never reached the store to tell,
+            and its ledger must be the one that was sealed.
 
     Raises:
         ConfigurationError: keys are trusted here, and this host's is none of them; nothing was written.
