@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import torch
+from numpy.typing import NDArray
 
 from pipelines.data.rows import RowData, Rows
 from pipelines.data.schema import conform, labels_of, read_table
@@ -21,7 +23,8 @@ class DigitScans(RowData):
     ``path`` is a Parquet or CSV file with the columns ``row`` (what identifies a scan), ``pixel_00`` to ``pixel_63``,
     ``digit`` and ``stroke``, a property of the scan that stands in for a group. The hash of ``row`` decides the split.
     ``test_path`` is another such file: its test rows are then those of this one, so that a model can be judged on rows
-    that came after the data it learned from. There ``digit`` may be missing: the rows have no labels yet.
+    that came after the data it learned from. There ``digit`` may be missing, in all rows or in some: those have no
+    label yet, and -1 for a target.
     """
 
     def __init__(
@@ -53,7 +56,7 @@ class DigitScans(RowData):
         table["row"] = table["row"].astype("int64")
         split = np.array(split_by_hash(table["row"], **self.shares, seed=self.seed))
         images = table[PIXELS].to_numpy(dtype=np.float32).reshape(-1, 1, SIDE, SIDE)
-        digit = table["digit"].to_numpy(dtype=np.int64) if label else None
+        digit = self._labels(path, table["digit"], optional=labels_optional) if label else None
         stroke = np.array(labels_of(table["stroke"], None))
         ids = as_row_ids(table["row"])
         places = {name: np.flatnonzero(split == name) for name in SPLITS}
@@ -66,3 +69,8 @@ class DigitScans(RowData):
             )
             for name, chosen in places.items()
         }
+
+    def _labels(self, path: str, digit: pd.Series, *, optional: bool) -> NDArray[np.int64]:
+        if not optional and digit.isna().any():
+            raise ValueError(f"{path}: {digit.isna().sum()} rows have no digit, and nothing is learned from those")
+        return digit.fillna(-1).to_numpy(dtype=np.int64)

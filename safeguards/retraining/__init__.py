@@ -6,7 +6,7 @@ from safeguards.core.lazy import lazy
 
 if TYPE_CHECKING:
     from safeguards.core.errors import AlreadyRunning, DataRefused
-    from safeguards.retraining.asking import Answers, Attack, answers, same_rows
+    from safeguards.retraining.asking import UNLABELLED, Answers, Attack, answers, same_rows
     from safeguards.retraining.auditbook import AuditBook
     from safeguards.retraining.auditing import Held
     from safeguards.retraining.cards import carded, carded_again
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from safeguards.retraining.job import Job, only_one
     from safeguards.retraining.keeping import KeepModel, Kept
     from safeguards.retraining.live import LiveCheck, alarms
-    from safeguards.retraining.looking import Look, lacks
+    from safeguards.retraining.looking import Look, lacking
     from safeguards.retraining.notify import WEBHOOK, Notice, without_webhook
     from safeguards.retraining.publishing import publish_audit, write_ledger
     from safeguards.retraining.round import Round
@@ -35,6 +35,7 @@ __all__ = [
     "DELIVERY",
     "FROZEN",
     "MANIFEST",
+    "UNLABELLED",
     "WEBHOOK",
     "AlreadyRunning",
     "Answers",
@@ -71,7 +72,7 @@ __all__ = [
     "decision",
     "deliver",
     "ending",
-    "lacks",
+    "lacking",
     "only_one",
     "paths_of",
     "publish_audit",
@@ -87,7 +88,7 @@ __all__ = [
 
 _HOMES = {
     **dict.fromkeys(("AlreadyRunning", "DataRefused"), "safeguards.core.errors"),
-    **dict.fromkeys(("Answers", "Attack", "answers", "same_rows"), "asking"),
+    **dict.fromkeys(("UNLABELLED", "Answers", "Attack", "answers", "same_rows"), "asking"),
     "AuditBook": "auditbook",
     "Held": "auditing",
     **dict.fromkeys(("carded", "carded_again"), "cards"),
@@ -100,7 +101,7 @@ _HOMES = {
     **dict.fromkeys(("Job", "only_one"), "job"),
     **dict.fromkeys(("KeepModel", "Kept"), "keeping"),
     **dict.fromkeys(("LiveCheck", "alarms"), "live"),
-    **dict.fromkeys(("Look", "lacks"), "looking"),
+    **dict.fromkeys(("Look", "lacking"), "looking"),
     **dict.fromkeys(("WEBHOOK", "Notice", "without_webhook"), "notify"),
     "Round": "round",
     **dict.fromkeys(("DELIVERY", "Shelf"), "shelf"),

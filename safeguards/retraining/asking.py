@@ -26,9 +26,12 @@ from safeguards.core.predictions import answered
 if TYPE_CHECKING:
     from safeguards import BatchFields, ThreatModel
 
-__all__ = ["Answers", "Attack", "answers", "same_rows"]
+__all__ = ["UNLABELLED", "Answers", "Attack", "answers", "same_rows"]
 
 Flags = npt.NDArray[np.bool_]
+
+UNLABELLED = -1
+"""The class of a row whose label is not there yet: what a batch has as a number below 0, or as NaN."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +46,8 @@ class Attack:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Answers:
-    """Of N rows: identity, class (None where there are no labels), predicted class, confidence in it and groups.
+    """Of N rows: identity, class, predicted class, confidence in it and groups. There is no class of rows without
+    labels (None), and `UNLABELLED` of a row that has none yet.
 
     ``robust`` says which rows are right and stay so under the attack; None where none was made. A row whose outputs
     say nothing (NaN, +inf, every class at -inf) has confidence NaN and is wrong.
@@ -67,10 +71,25 @@ class Answers:
 
     @property
     def right(self) -> Flags:
-        """Which rows were predicted right. Raises `NotApplicable` where there are no labels."""
-        if self.target is None:
-            raise NotApplicable("the rows have no labels, so nothing tells which answers are right")
+        """Which rows were predicted right. Raises `NotApplicable` where some have no label."""
+        if self.target is None or (self.target == UNLABELLED).any():
+            raise NotApplicable("there are rows without a label, so nothing tells which answers are right")
         return np.asarray((self.predicted == self.target) & np.isfinite(self.confidence))
+
+    @property
+    def labelled(self) -> Answers | None:
+        """Of the rows that have a label; None where none has."""
+        if self.target is None or (self.target == UNLABELLED).all():
+            return None
+        kept = self.target != UNLABELLED
+        return Answers(
+            ids=self.ids[kept],
+            target=self.target[kept],
+            predicted=self.predicted[kept],
+            confidence=self.confidence[kept],
+            robust=None if self.robust is None else self.robust[kept],
+            groups={name: labels[kept] for name, labels in self.groups.items()},
+        )
 
     @property
     def rows(self) -> str:
@@ -109,11 +128,13 @@ def same_rows(champion: Answers, challenger: Answers) -> None:
 def _part(module: nn.Module, batch: Any, fields: BatchFields, attack: Attack | None) -> Answers:
     inputs = select(batch, fields.inputs, "inputs")
     ids = _ids(select(batch, fields.row_id, "row_id"))  # type: ignore[arg-type]
-    target = None if fields.target is None else torch.as_tensor(select(batch, fields.target, "target")).long()
+    target = None if fields.target is None else _classes(select(batch, fields.target, "target"))
     with torch.no_grad():
         predicted, confidence = _said(_logits(module, inputs, rows_of(inputs, "inputs")))
     robust = None
     if attack is not None and target is not None:
+        if bool((target == UNLABELLED).any()):
+            raise NotApplicable("there are rows without a label, so nothing tells what an attack changes")
         robust = _robust(module, inputs, target, ids, attack) & (predicted == target)
     groups = fields.group_labels(batch, None, None)
     return Answers(
@@ -133,6 +154,11 @@ def _joined(parts: list[Answers]) -> Answers:
 
     groups = {name: np.concatenate([part.groups[name] for part in parts]) for name in parts[0].groups}
     return Answers(**{field.name: whole(field.name) for field in fields_of(Answers)[:-1]}, groups=groups)
+
+
+def _classes(given: Any) -> Tensor:
+    found = torch.as_tensor(given)
+    return torch.where((found >= 0) & torch.isfinite(found), found, UNLABELLED).long()
 
 
 def _ids(given: Any) -> Tensor:

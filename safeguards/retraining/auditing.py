@@ -14,7 +14,7 @@ from safeguards.core.verdict import Verdict
 from safeguards.gate import champion, load_model
 from safeguards.retraining.deciding import refuse_broken
 from safeguards.retraining.live import alarms
-from safeguards.retraining.looking import lacks
+from safeguards.retraining.looking import lacking
 from safeguards.retraining.publishing import publish_audit, write_ledger
 from safeguards.retraining.testrows import asked_of, paths_of
 from safeguards.search import place
@@ -38,7 +38,7 @@ class Held:
     """The model in production, held against a delivery. Its methods are the steps of an audit, in their order.
 
     ``files`` says under which key of the model's training run a file of the delivery goes, ``fields`` where a batch has
-    what; ``labels`` are the columns that a delivery may lack, because they come later.
+    what; ``labels`` are the columns that a delivery may lack, in all rows or in some, because they come later.
     """
 
     shelf: Shelf
@@ -56,17 +56,18 @@ class Held:
 
     def judge(self, folder: Path) -> Plain:
         """Drift of the columns, then what the model answers on the new rows beside what it answered on its own."""
-        unlabelled = lacks(self.delivery, self.labels)
+        later = lacking(self.delivery, self.labels)
         with tempfile.TemporaryDirectory() as fetched:
             reigning = champion(self.registry, Path(fetched))
             if reigning is None:
                 raise DataRefused("the model in production was withdrawn meanwhile; call this again")
             learned_from = self.shelf.learned_from(reigning.record.data)
-            columns, drift = self.look_for.compare(learned_from, self.delivery, but=self.labels if unlabelled else ())
+            columns, drift = self.look_for.compare(learned_from, self.delivery, but=tuple(later))
             refuse_broken(columns)
             training = self.shelf.training(reigning.record.config)
             module = load_model(reigning.stored, allowed=self.policy.classes)
         fields = BatchFields(**self.fields)
+        unlabelled = bool(self.labels) and len(later) == len(self.labels) and not any(later.values())
         new = BatchFields(**{**self.fields, "target": None}) if unlabelled else fields
         verdicts = self.check.judge(
             drift=drift,

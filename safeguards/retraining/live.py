@@ -55,7 +55,8 @@ class LiveCheck:
         """A verdict for the drift of the columns and for each limit.
 
         ``now`` are the model's answers on the new rows, ``before`` those on rows of the data that it learned from;
-        ``step`` counts audits. What needs labels that are not there is NOT_EVALUATED.
+        ``step`` counts audits. Rows without a label count for the shift alone; what needs labels and has
+        none is NOT_EVALUATED.
         """
         moment = Moment(stage=STAGE, epoch=0, step=step)
         found = self._measured(now, before)
@@ -70,7 +71,8 @@ class LiveCheck:
         found: dict[str, Measurement | None] = dict.fromkeys(self.limits)
         if SHIFT in self.limits:
             found[SHIFT] = largest_shift(*_counts(before, now), alpha=self._each)
-        return found if now.target is None else {**found, **self._labelled(now)}
+        labelled = now.labelled
+        return found if labelled is None else {**found, **self._labelled(labelled)}
 
     def _labelled(self, now: Answers) -> dict[str, Measurement]:
         assert now.target is not None  # noqa: S101 - asked before

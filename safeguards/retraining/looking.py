@@ -16,7 +16,7 @@ from safeguards.retraining.intake import Delivery
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Look", "lacks"]
+__all__ = ["Look", "lacking"]
 
 MIN_SAMPLE = 30
 
@@ -62,8 +62,14 @@ class Look:
         return profile(whole, sample=self.sample, seed=self.seed, columns=kept, loose=loose)
 
 
-def lacks(delivery: Delivery, columns: Sequence[str]) -> bool:
-    """Whether no file of the delivery has any of these columns, such as labels that come later."""
-    return bool(columns) and not any(
-        {str(name) for name in read_file(path).frame.columns} & set(columns) for path in delivery.paths
-    )
+def lacking(delivery: Delivery, columns: Sequence[str]) -> dict[str, bool]:
+    """Those of these columns, such as labels that come later, that the delivery does not have in every row; by name,
+    whether it has them in some.
+    """
+    import pandas as pd
+
+    if not columns:
+        return {}
+    sources = [read_file(path).frame.reindex(columns=list(columns)) for path in delivery.paths]
+    there = pd.concat(sources, ignore_index=True).notna()
+    return {name: bool(there[name].any()) for name in columns if not there[name].all()}

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import yaml
@@ -200,6 +201,23 @@ def test_rows_that_are_delivered_twice_are_refused(place: Path, run) -> None:
     feed = changed(scans(place / "twice", seed=35), lambda rows: pd.concat([rows, rows], ignore_index=True))
     code, told = run(feed)
     assert (code, "of another; deliver each row once" in told) == (6, True), told
+
+
+@pytest.mark.parametrize(("share", "accuracy"), [(0.5, Outcome.PASS), (1.0, Outcome.NOT_EVALUATED)])
+def test_rows_whose_labels_come_later_are_asked_what_they_can_tell(
+    share: float, accuracy: Outcome, place: Path, run
+) -> None:
+    """A column of labels with gaps, or with nothing else, is no broken feed where it was announced."""
+
+    def gaps(rows: pd.DataFrame) -> pd.DataFrame:
+        return rows.assign(digit=rows["digit"].where(np.random.default_rng(0).random(len(rows)) >= share))
+
+    week = changed(scans(place / f"later {share}", seed=36 + int(share)), gaps)
+    code, told = run(week)
+    assert code == 0, told
+    found = verdicts(place, week)
+    assert found["accuracy"] == accuracy
+    assert (found["prediction_shift"], found["drifted_share"]) == (Outcome.PASS, Outcome.PASS)
 
 
 def test_labels_that_nobody_announced_as_missing_are_a_broken_feed(place: Path, run) -> None:

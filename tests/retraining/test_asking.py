@@ -91,8 +91,22 @@ def test_one_logit_per_row() -> None:
 def test_rows_without_labels_have_answers_and_no_rights() -> None:
     found = answers(Line(), batches(), BatchFields(inputs="x", row_id="id"), attack=Attack(threat=ThreatModel(eps=1)))
     assert (found.target, found.robust) == (None, None)
-    with pytest.raises(NotApplicable, match="no labels"):
+    with pytest.raises(NotApplicable, match="without a label"):
         _ = found.right
+
+
+@pytest.mark.parametrize("labels", [[0.0, float("nan"), 0, 1, float("nan"), 0], [0, -1, 0, 1, -100, 0]])
+def test_a_row_whose_label_comes_later_has_none(labels: list[float]) -> None:
+    (whole,) = batches(6)
+    later = [{**whole, "y": torch.tensor(labels)}]
+    found = answers(Line(), later, FIELDS)
+    assert found.target.tolist() == [0, -1, 0, 1, -1, 0]
+    assert found.labelled.ids.tolist() == [10, 12, 13, 15]
+    assert found.labelled.right.tolist() == [True, True, True, False]
+    with pytest.raises(NotApplicable, match="without a label"):
+        _ = found.right
+    with pytest.raises(NotApplicable, match="what an attack changes"):
+        answers(Line(), later, FIELDS, attack=Attack(threat=ThreatModel(eps=1)))
 
 
 def test_rows_need_an_identity() -> None:

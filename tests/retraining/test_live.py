@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import pytest
 
 from safeguards import Limit, Measurement, Outcome, Verdict
 from safeguards.core.errors import ConfigurationError
-from safeguards.retraining import Answers, LiveCheck, alarms
+from safeguards.retraining import UNLABELLED, Answers, LiveCheck, alarms
 from safeguards.retraining.measures import accuracy
 
 LIMITS = {
@@ -47,6 +48,23 @@ def outcomes(now: Answers, before: Answers | None = None, **given: Any) -> dict[
 
 def test_a_model_that_does_what_it_did_passes() -> None:
     assert outcomes(answered(900)) == dict.fromkeys(["drifted_share", *LIMITS], Outcome.PASS)
+
+
+def test_rows_without_a_label_count_for_the_shift_alone() -> None:
+    """Every third row has none yet: of the others 9 of 10 are right, and a shift that only they show is seen."""
+    now = answered(900)
+    later = np.arange(1000) % 3 == 0
+    partly = replace(now, target=np.where(later, UNLABELLED, now.target))
+    assert outcomes(partly) == dict.fromkeys(["drifted_share", *LIMITS], Outcome.PASS)
+    check = LiveCheck(limits=LIMITS)
+    rows = {one.measure: one.n for one in check.judge(**DRIFT, now=partly, before=answered(900))}
+    assert (rows["accuracy"], rows["prediction_shift"]) == (666, 1000)
+    moved = replace(partly, predicted=np.where(later, 1, now.predicted))
+    assert outcomes(moved, before=replace(now, predicted=np.where(later, 0, now.predicted))) == {
+        **outcomes(partly),
+        "prediction_shift": Outcome.FAIL,
+    }
+    assert outcomes(replace(now, target=np.full(1000, UNLABELLED))) == outcomes(answered(900, labelled=False))
 
 
 @pytest.mark.parametrize(

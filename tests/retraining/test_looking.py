@@ -8,7 +8,7 @@ import pytest
 
 from safeguards import ConfigurationError, Limit
 from safeguards.core.errors import DataRefused
-from safeguards.retraining import Delivery, Look, deliver, take
+from safeguards.retraining import Delivery, Look, deliver, lacking, take
 
 LOOK = Look(limit=Limit(at_most=0.1), leave_out=["row"], sample=1000)
 
@@ -56,6 +56,13 @@ def test_files_of_different_kinds_are_no_delivery(tmp_path: Path) -> None:
     mixed = delivered(tmp_path / "a", table(1), table(2).drop(columns="kind"))
     with pytest.raises(DataRefused, match="differ in their columns"):
         LOOK.compare(mixed, mixed)
+
+
+def test_what_comes_later_is_told_from_what_is_there(tmp_path: Path) -> None:
+    rows = table(1).assign(whole=1.0, partly=[1.0, None] * 250, empty=None)
+    one = delivered(tmp_path / "a", rows, rows.assign(whole=2.0))
+    assert lacking(one, ["whole", "partly", "empty", "absent"]) == {"partly": True, "empty": False, "absent": False}
+    assert lacking(one, []) == {}
 
 
 @pytest.mark.parametrize("wrong", [{"sample": 3}, {"alpha": 0}, {"min_effect": 1.5}])
