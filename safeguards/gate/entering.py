@@ -66,25 +66,55 @@ class Gate:
         return next(entry.record for entry in reversed(self.history.entries) if entry.version == self.history.champion)
 
     def settled(self, record: Record, policy: Policy) -> Entry | None:
-        """The entry on this record, if it was promoted, or refused by this very policy."""
-        about = [entry for entry in self.history.about(record.digest) if entry.is_ruling]
-        last = about[-1] if about else None
-        if last is None or (last.action == "refused" and last.policy != policy.digest):
-            return None
-        return last
+        """The entry that answers for this record: its own, or that of a training on the same data with the same
+        configuration, which is not tried until it is lucky. A refusal answers under its own policy only.
+        """
+        rulings = [entry for entry in self.history.entries if entry.is_ruling]
+        refused = [entry for entry in rulings if entry.action == "refused" and entry.policy == policy.digest]
+        promoted = [entry for entry in rulings if entry.action == "promoted"]
+        own = [entry for entry in (*promoted, *refused) if entry.record == record.digest]
+        if own:
+            return own[0]
+        replaced = [one for one in promoted if one.key == record.key and one.version != self.history.champion]
+        others = [*replaced[-1:], *[one for one in refused if one.key == record.key][-1:]]
+        return next((entry for entry in others if self._answers(entry, record)), None)
 
-    def recall(self, entry: Entry) -> Ruling:
-        """The ruling that an entry tells of, unless it was overtaken since."""
+    def _answers(self, entry: Entry, record: Record) -> bool:
+        """Whether a training of the same key was the same: other code, other packages, another champion to be compared
+        with, or the very same weights measured anew are reason to rule again.
+        """
+        try:
+            known = Candidate.fetch_record(self.registry, entry.record)
+        except EvidenceError:
+            return False
+        if (known.code, known.lock) != (record.code, record.lock):
+            return False
+        return entry.action == "promoted" or (known.champion == record.champion and known.weights != record.weights)
+
+    def recall(self, entry: Entry, record: Record) -> Ruling:
+        """The ruling that an entry tells of, unless it was overtaken since or is on another record of the key."""
         if entry.action == "promoted" and self.history.champion != entry.version:
             back = f"and replaced since; safeguards rollback --to {entry.version} makes it champion again"
             text = f"settled: version {entry.version} was promoted on {entry.when} {back}"
             return Ruling(admitted=False, reasons=(text,))
-        return recalled(self.registry, entry)
+        found = recalled(self.registry, entry)
+        if entry.record == record.digest:
+            return replace(found, version=entry.version)
+        what = f"version {entry.version}, of the same data and configuration, was refused on {entry.when}"
+        return Ruling(
+            admitted=False, reasons=(f"settled: {what}; trained once more it is not asked again", *found.reasons)
+        )
+
+    def repeats(self, record: Record, policy: Policy, ruling: Ruling) -> bool:
+        """Whether the newest ruling on this data and configuration is the same refusal, to the word."""
+        last = next((one for one in reversed(self.history.entries) if one.is_ruling and one.key == record.key), None)
+        held = last and (last.action, last.policy, last.before, last.ruling)
+        return held == ("refused", policy.digest, self.history.champion, _digest(ruling))
 
     def rule(self, record: Record, policy: Policy, now: datetime, *, run: Path | None) -> Ruling:
         """The ruling on what stands in the registry now."""
         current = self._champion()
-        attempts = self.history.attempts(other_than=record.digest, now=now, days=policy.window_days)
+        attempts = self.history.attempts(other_than=record.key, now=now, days=policy.window_days)
         state = None if record.tracking_run is None else self._tracking(record, run)
         ruling = judge(record, policy, champion=current, now=now, attempts=attempts, tracking=state)
         extra = [*self._about_chain(record), *self._about_key(record, current), *_about_room(ruling)]
@@ -135,7 +165,8 @@ class Gate:
             record=record.digest,
             policy=policy.digest,
             expiring=ruling.expiring,
-            ruling=sha256(text_of(ruling).encode()),
+            ruling=_digest(ruling),
+            key=record.key,
         )
 
 
@@ -161,6 +192,10 @@ def _about_room(ruling: Ruling) -> list[str]:
     if len(canonical(ruling.expiring)) <= LONGEST_EXPIRING:
         return []
     return [f"waivers: {len(ruling.expiring)} are needed, more than the history has room for; mend what they set aside"]
+
+
+def _digest(ruling: Ruling) -> str:
+    return sha256(text_of(ruling).encode())
 
 
 def _iso(moment: datetime) -> str:

@@ -39,8 +39,8 @@ class Entry:
 
     ``version`` and ``record`` are of the model that it is about, ``policy`` is the digest of the policy that ruled.
     ``expiring`` gives the end of each waiver that was used. ``nonce`` keeps the entries of two writers apart. ``model``
-    is the registered model's name, ``ruling`` the digest of the tag with all reasons; entries of earlier versions have
-    none.
+    is the registered model's name, ``ruling`` the digest of the tag with all reasons, ``key`` that of
+    data and configuration; entries of earlier versions have none.
     """
 
     number: int
@@ -58,6 +58,7 @@ class Entry:
     nonce: str = ""
     model: str | None = None
     ruling: str | None = None
+    key: str | None = None
 
     @property
     def digest(self) -> str:
@@ -142,10 +143,13 @@ class History:
         return [entry for entry in self.entries if entry.record == record]
 
     def attempts(self, *, other_than: str, now: datetime, days: float) -> int:
-        """How many other records were ruled on in the ``days`` before ``now``."""
+        """How many trainings were ruled on in the ``days`` before ``now``, but for that of the key ``other_than``.
+
+        One that comes again counts once more only where there was another champion to beat.
+        """
         earliest = now - timedelta(days=days)
         ruled = [entry for entry in self.entries if entry.is_ruling and _after(entry.when, earliest)]
-        return len({entry.record for entry in ruled} - {other_than})
+        return len({(entry.key or entry.record, entry.before) for entry in ruled} - {(other_than, self.champion)})
 
     def next(self, **parts: Any) -> Entry:
         """The entry that would follow."""
@@ -160,7 +164,7 @@ class History:
         )
 
 
-LATER = ("model", "ruling")
+LATER = ("model", "ruling", "key")
 """Parts that entries of earlier versions lack."""
 START = "0" * 64
 """What the first entry follows."""

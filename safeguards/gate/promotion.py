@@ -9,7 +9,7 @@ ruling is made anew on what stands then. The alias follows the history, never th
 from __future__ import annotations
 
 import tempfile
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,9 +19,9 @@ from safeguards.core.signing import Signer, Verifier
 from safeguards.gate.candidate import SEALED, Candidate
 from safeguards.gate.countersigning import signer_of_entries
 from safeguards.gate.entering import Gate
-from safeguards.gate.following import KEY, MOST_ROUNDS, RECORD, RULING, STATE, follow
+from safeguards.gate.following import KEY, MOST_ROUNDS, RECORD, RULING, STATE, follow, newest_move
 from safeguards.gate.fresh import SECONDS, check_in_a_fresh_process
-from safeguards.gate.history import myself
+from safeguards.gate.history import Entry, myself
 from safeguards.gate.judging import TRACKING, Ruling
 from safeguards.gate.policy import Policy
 from safeguards.gate.recalling import text_of
@@ -67,28 +67,67 @@ def promote(
         _check_own(candidate)
     except EvidenceError as error:
         return Ruling(admitted=False, reasons=(f"evidence: {error}",))
-    problem = _unfit(candidate, policy, registry, seconds)
-    if problem is not None:
-        return Ruling(admitted=False, reasons=(problem,))
-    moment = now or datetime.now(UTC)
-    signer = signer_of_entries()
+    if candidate.record.model != registry.name:
+        text = f"model: the record is of {candidate.record.model!r}, and this is the registry of {registry.name!r}"
+        return Ruling(admitted=False, reasons=(text,))
+    asked = _Asked(
+        candidate=candidate,
+        policy=policy,
+        registry=registry,
+        problem=_problem(candidate, policy, seconds),
+        signer=signer_of_entries(),
+        moment=now or datetime.now(UTC),
+        who=who or myself(),
+        why=why,
+        run=Path(run) if run else None,
+    )
     for _ in range(MOST_ROUNDS):
-        gate = Gate.enter(registry)
-        version = _registered(registry, candidate)
-        settled = gate.settled(candidate.record, policy)
-        if settled is None:
-            ruling = gate.rule(candidate.record, policy, moment, run=Path(run) if run else None)
-            registry.tag(version.number, {STATE: "evaluated", RULING: text_of(ruling)})
-            if _waits(ruling):
-                return replace(ruling, version=version.number)
-            entry = gate.entry(ruling, version, candidate.record, policy, moment, who or myself(), why)
-            if not registry.append(entry.number, entry.text(signer)):
-                continue
-        else:
-            entry, ruling = settled, gate.recall(settled)
-        follow(registry, entry)
-        return replace(ruling, version=version.number)
+        ruling = asked.once()
+        if ruling is not None:
+            return ruling
     raise RegistryError(f"{MOST_ROUNDS} times another host was faster; run it again")
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Asked:
+    """A candidate before the gate; ``problem`` is why it does not predict on this host, if it does not."""
+
+    candidate: Candidate
+    policy: Policy
+    registry: ModelRegistry
+    problem: str | None
+    signer: Signer | None
+    moment: datetime
+    who: str
+    why: str
+    run: Path | None
+
+    def once(self) -> Ruling | None:
+        """The ruling on what stands now, and all that follows from it; None where another host was faster."""
+        record, gate = self.candidate.record, Gate.enter(self.registry)
+        settled = None if self.problem else gate.settled(record, self.policy)
+        if settled is not None:
+            return self._again(settled, gate)
+        ruling = gate.rule(record, self.policy, self.moment, run=self.run)
+        if self.problem:
+            return replace(ruling, admitted=False, reasons=(self.problem, *ruling.reasons), expiring=())
+        if gate.repeats(record, self.policy, ruling):
+            return ruling
+        version = _registered(self.registry, self.candidate)
+        self.registry.tag(version.number, {STATE: "evaluated", RULING: text_of(ruling)})
+        if not _waits(ruling):
+            entry = gate.entry(ruling, version, record, self.policy, self.moment, self.who, self.why)
+            if not self.registry.append(entry.number, entry.text(self.signer)):
+                return None
+            follow(self.registry, entry)
+        return replace(ruling, version=version.number)
+
+    def _again(self, settled: Entry, gate: Gate) -> Ruling:
+        if settled is newest_move(gate.history):
+            follow(self.registry, settled)
+        elif settled.record == self.candidate.record.digest:
+            self.registry.tag(settled.version, {STATE: settled.action})
+        return gate.recall(settled, self.candidate.record)
 
 
 def _check_own(candidate: Candidate) -> None:
@@ -98,9 +137,7 @@ def _check_own(candidate: Candidate) -> None:
         Verifier.of(signer).check(candidate.record.digest, candidate.folder / SEALED[1])
 
 
-def _unfit(candidate: Candidate, policy: Policy, registry: ModelRegistry, seconds: float) -> str | None:
-    if candidate.record.model != registry.name:
-        return f"model: the record is of {candidate.record.model!r}, and this is the registry of {registry.name!r}"
+def _problem(candidate: Candidate, policy: Policy, seconds: float) -> str | None:
     problem = check_in_a_fresh_process(
         candidate.stored.folder, digest=candidate.stored.digest, allowed=policy.classes, seconds=seconds
     )
