@@ -12,6 +12,9 @@ from safeguards import Moment, Outcome, Verdict
 from tests.helpers.launch import run
 
 TOPICS = ("overfitting", "fairness", "adversarial", "drift")
+NUMBER, INTERVAL = r"[\d.e-]+", r"\[[\d.e-]+, [\d.e-]+\]"
+LIMIT, COST = rf"at (?:most|least) {NUMBER}", rf"{NUMBER} s, {NUMBER}% of fit"
+ROW = rf"^(\w+) +\w+ +(?:PASS|WARN|FAIL|INCONCLUSIVE) +{NUMBER} +{INTERVAL} +{LIMIT} +\d+ +{COST}$"
 
 
 def verdict(outcome, measure="m", rows_to_decide=None):
@@ -91,11 +94,13 @@ def jobs(places):
 def test_the_job_answers_once_on_two_processes(places, jobs, data):
     done = jobs[data]
     assert (done.returncode, done.stderr) == (0, "")
-    judged = re.findall(r"^(\w+) +\w+ +(?:PASS|WARN|FAIL|INCONCLUSIVE) ", done.stdout, flags=re.M)
+    judged = re.findall(ROW, done.stdout, flags=re.M)
     assert set(judged) == set(TOPICS)
     assert done.stdout.count("safeguards: ") == done.stdout.count("epoch 12 of 12") == 1
     assert "ERROR" not in done.stdout
-    for path in re.findall(r"(?:report|verdicts): (demo/\S+)", done.stdout):
+    for what, file in (("drift report", r"drift-\S+\.html"), ("all verdicts", r"verdicts\.jsonl")):
+        (path,) = re.findall(rf"{what}: (demo/safeguards/\S+/{file})$", done.stdout, flags=re.M)
         assert (places[data] / path).is_file()
+    (told,) = re.findall(r"^MLflow run: +(\w+); to see it: .*sqlite:///demo/mlflow\.db$", done.stdout, flags=re.M)
     with sqlite3.connect(places[data] / "demo" / "mlflow.db") as store:
-        assert store.execute("select status from runs").fetchall() == [("FINISHED",)]
+        assert store.execute("select run_uuid, status from runs").fetchall() == [(told, "FINISHED")]
