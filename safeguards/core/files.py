@@ -11,11 +11,22 @@ from contextlib import suppress
 from pathlib import Path
 
 from safeguards.core.canonical import digest_of
-from safeguards.core.errors import EvidenceError
+from safeguards.core.errors import ConfigurationError, EvidenceError
+from safeguards.core.redact import safe_line
 
-__all__ = ["digest_of_file", "digest_of_tree", "files_below", "is_plain_name", "read_whole", "sync", "write_whole"]
+__all__ = [
+    "digest_of_file",
+    "digest_of_tree",
+    "files_below",
+    "is_plain_name",
+    "local_root",
+    "read_whole",
+    "sync",
+    "write_whole",
+]
 
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,200}")
+ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+:/")
 PIECE = 1 << 20
 SOURCES = (".py",)
 
@@ -23,6 +34,20 @@ SOURCES = (".py",)
 def is_plain_name(name: object) -> bool:
     """Whether it can only be a file of its own folder: letters, digits, ``_``, ``-`` and dots, none of them first."""
     return isinstance(name, str) and PLAIN.fullmatch(name) is not None
+
+
+def local_root(default_root_dir: str | os.PathLike[str]) -> Path:
+    """A trainer's ``default_root_dir``, where it is a folder. Raises `ConfigurationError` for an address.
+
+    As a path ``s3://bucket`` would be a folder of that name in the working directory.
+    """
+    told = os.fspath(default_root_dir)
+    if ADDRESS.match(told):
+        raise ConfigurationError(
+            f"Trainer(default_root_dir={safe_line(told)!r}): verdicts are written beside the training, to a local "
+            "folder: give one here, and the address to ModelCheckpoint(dirpath=...)"
+        )
+    return Path(told)
 
 
 def read_whole(path: Path, *, at_most: int) -> bytes:

@@ -18,6 +18,7 @@ import torch
 from safeguards.core import ending
 from safeguards.core.ending import Summary
 from safeguards.core.errors import LedgerError, LimitViolated
+from safeguards.core.files import local_root
 from safeguards.core.ledger import Ledger
 from safeguards.core.names import encode, labels
 from safeguards.core.ranks import Ranks, describe
@@ -57,7 +58,7 @@ class Run:
         self._safeguards: list[ref[Safeguard]] = []
         self.verdicts: list[Verdict] = []
         self.ended = "finished"
-        self._root = Path(trainer.default_root_dir)
+        self._root = local_root(trainer.default_root_dir)
         self._watch: Watch | None = None
         self._reached: list[Verdict] = []
         self._started: float | None = None

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from safeguards.core.compat import installed_namespaces, loaded_namespaces
+from safeguards.core.files import local_root
 from safeguards.core.redact import known_secrets, redact_tree
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class SaveConfig(SaveConfigCallback):
         for logger in keepers:
             logger.keep_text(text, self.config_filename)
         if not keepers:
-            folder = Path(trainer.default_root_dir)
+            folder = local_root(trainer.default_root_dir)
             folder.mkdir(parents=True, exist_ok=True)
             (folder / self.config_filename).write_text(text, encoding="utf-8")
 

@@ -244,6 +244,18 @@ def test_bad_options_are_refused_where_they_enter(options: dict[str, Any], words
         Accuracy(**options)
 
 
+@pytest.mark.parametrize("address", ["memory://bucket/x", "s3://user:secret@bucket/x", "file:///tmp/x"])
+def test_an_address_is_no_folder_for_verdicts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, address: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    job = trainer(address, Accuracy())
+    with pytest.raises(
+        ConfigurationError, match=r"default_root_dir=.*a local folder.*ModelCheckpoint\(dirpath"
+    ) as told:
+        job.validate(Net(), loader(), verbose=False)
+    assert "secret" not in str(told.value)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_predicting_says_nothing(tmp_path: Path) -> None:
     job = fit(tmp_path, Accuracy())
     job.predict(Net(), DataLoader(rows().tensors[0], batch_size=8))
