@@ -116,17 +116,18 @@ class Delivery:
         job = self.job if run_id is None else {**self.job, "run": run_id}
         self._opened = open_run(client, experiment, job, ledger=ledger, live=self._lives, place=self.folder.parent)
         shared = self._opened.shared
-        self._earlier = Earlier(client, self._opened.run_id, self._own_time()) if shared else None
+        self._earlier = Earlier(client, self._opened.run_id, self._own_points) if shared else None
         self.progress.run = self._opened.run_id
         self.progress.keep(self.folder)
 
-    def _own_time(self) -> tuple[int, float]:
-        """From when to when the job logged, in milliseconds; a job that lives has no end yet."""
-        began = int(self.job["began"])
-        if self._lives:
-            return began, float("inf")
-        times = (one.timestamp for entry in read(self.folder) for one in _entities(entry) if isinstance(one, Point))
-        return began, max(times, default=began)
+    def _own_points(self) -> set[tuple[int, int]]:
+        """Step and moment of each point, as the store has them: a step that nobody counted is 0 there."""
+        found = (one for entry in self._all(0) for one in _entities(entry))
+        return {(one.step or 0, one.timestamp) for one in found if isinstance(one, Point)}
+
+    def _last_moment(self) -> int:
+        """When the job logged last, in milliseconds."""
+        return max((moment for _, moment in self._own_points()), default=int(self.job["began"]))
 
     def _send_values(self) -> bool:
         """False when the job turned out to belong to another run, to which all is sent once more."""
@@ -228,7 +229,7 @@ class Delivery:
     def _tell_the_end(self, client: MlflowClient, run_id: str) -> None:
         if not self.progress.ended:
             deliver(client, run_id, own_tags({"safeguards.ended": "killed"}))
-            client.set_terminated(run_id, "KILLED", int(self._own_time()[1]))
+            client.set_terminated(run_id, "KILLED", self._last_moment())
         lost = self.progress.lost + (0 if self._spool is None else self._spool.lost)
         state = f"degraded: {lost} lines or artifacts are lost" if lost else "complete"
         deliver(client, run_id, own_tags({TRACKING: state}))

@@ -8,7 +8,8 @@ place. The later one, if its value is the same, is that point again and is dropp
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence, Set
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from safeguards.tracking.entities import Parameter, Point, Tag
@@ -21,13 +22,14 @@ __all__ = ["Earlier"]
 
 
 class Earlier:
-    """The points of a run that other jobs left there, told from a job's own by when they were made.
+    """The points of a run that other jobs left there, told from a job's own by what its spool holds.
 
-    Jobs of one run follow one another: what lies between the first and the last moment of a job is its own.
+    ``own`` gives the step and the moment, in milliseconds, of each point of the job. When it ran tells nothing: the
+    clock of the host before may have been ahead.
     """
 
-    def __init__(self, client: MlflowClient, run_id: str, own: tuple[int, float]) -> None:
-        self._client, self._run, self._own = client, run_id, own
+    def __init__(self, client: MlflowClient, run_id: str, own: Callable[[], Set[tuple[int, int]]]) -> None:
+        self._client, self._run, self._points = client, run_id, own
         self._known: dict[str, dict[int, float]] = {}
         self.repeated: set[int] = set()
 
@@ -47,10 +49,13 @@ class Earlier:
 
     def _there(self, name: str) -> dict[int, float]:
         if name not in self._known:
-            first, last = self._own
             history = self._client.get_metric_history(self._run, name)
-            self._known[name] = {p.step: p.value for p in history if not first <= p.timestamp <= last}
+            self._known[name] = {p.step: p.value for p in history if (p.step, p.timestamp) not in self._own}
         return self._known[name]
+
+    @cached_property
+    def _own(self) -> Set[tuple[int, int]]:
+        return self._points()
 
 
 def _same(one: float, other: float) -> bool:

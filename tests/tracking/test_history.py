@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -26,8 +27,8 @@ class Store:
         return [SimpleNamespace(value=p.value, timestamp=p.timestamp, step=p.step) for p in found]
 
 
-def earlier(*points: Point, own: tuple[int, float] = (100, math.inf)) -> Earlier:
-    return Earlier(Store(*points), "run", own)
+def earlier(*points: Point, own: Sequence[Point] = ()) -> Earlier:
+    return Earlier(Store(*points), "run", lambda: {(one.step, one.timestamp) for one in own})
 
 
 THERE = Point("loss", 0.5, 50, 4)
@@ -61,17 +62,24 @@ def test_the_own_points_are_no_earlier_ones() -> None:
     """Sent again after a crash, and logged twice at one step: both are as the job made them."""
     own = Point("loss", 0.5, 150, 4)
     again = own._replace(value=0.25, timestamp=160)
-    assert earlier(own).settle([own, again]) == [own, again]
+    assert earlier(own, own=[own, again]).settle([own, again]) == [own, again]
 
 
 def test_a_job_that_is_late_gives_way_to_those_that_followed_it() -> None:
     followed = Point("loss", 0.5, 250, 4)
-    assert earlier(followed, own=(100, 200)).settle([Point("loss", 0.5, 150, 4)]) == []
+    late = Point("loss", 0.5, 150, 4)
+    assert earlier(followed, own=[late]).settle([late]) == []
+
+
+def test_a_clock_that_was_ahead_hides_no_point_of_the_job_before() -> None:
+    """The first host was an hour ahead: its step was made after all that the second will ever log."""
+    first, again = Point("loss", 0.5, 3_700_000, 4), Point("loss", 0.25, 150_000, 4)
+    assert earlier(first, own=[again]).settle([again]) == [Point("repeated/loss", 0.25, 150_000, 4)]
 
 
 def test_each_history_is_asked_for_once() -> None:
     store = Store(THERE)
-    known = Earlier(store, "run", (100, math.inf))
+    known = Earlier(store, "run", set)
     for step in range(5):
         known.settle([Point("loss", 0.1, 150, step), Point("other", 0.1, 150, step)])
     assert store.asked == ["loss", "other", "repeated/loss"]
