@@ -117,10 +117,7 @@ class AdversarialEvaluation(Safeguard):
 
     def examine(self, seen: Sample[Item], scene: Scene) -> dict[str, Measurement]:
         """Attack the sample, all ranks in step, and judge what stands."""
-        granted = scene.rows_within_budget(self.samples)
-        if not granted:
-            return _nothing("max_share_of_fit leaves no rows to attack")
-        seen.k = min(seen.k, granted)
+        seen.k = scene.rows_within_budget(self.samples)
         chosen = settle(seen, scene.ranks, scene.module.device)
         if not chosen.total:
             return _nothing(f"all {len(chosen.invalid)} sampled rows hold NaN or infinite inputs")

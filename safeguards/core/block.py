@@ -49,7 +49,7 @@ def _together(parts: list[Rows]) -> Rows:
         ids=torch.cat([part.ids for part in parts]),
         identified=first.identified,
         positions=None if first.positions is None else _joined([part.positions for part in parts]),
-        inputs=None,
+        given=None,
         target=None if first.target is None else _joined([part.target for part in parts]),
         label=lambda: {name: list(chain.from_iterable(p.groups[name] for p in parts)) for name in first.groups},
         predict=Known(torch.cat([part.logits() for part in parts])),

@@ -1,4 +1,10 @@
-"""What a safeguard costs, and how a cap on its cost becomes a number of rows before the work starts."""
+"""What a safeguard costs, and how a cap on its cost becomes a share of the rows before the work starts.
+
+A look takes 1/64, 1/32, ... or all of the rows. What a look with each share cost last is known or, as twice the rows
+cost at most twice as much, bounded. So a look is given the largest share whose cost fits into what the cap allows by
+now. Where most of a cost does not depend on rows, small looks would spend it for little: a look is left out until the
+largest share can be paid that is known to cost no more than `WORTH` times the smallest look.
+"""
 
 from __future__ import annotations
 
@@ -13,28 +19,34 @@ from safeguards.core.verdict import Cost
 if TYPE_CHECKING:
     from safeguards.core.ranks import Ranks
 
-__all__ = ["Meter"]
+__all__ = ["Meter", "rows_of_share", "said_left_out"]
 
-PILOT_ROWS = 32
+SHARES = tuple(2.0**-halvings for halvings in range(6, -1, -1))
+WORTH = 3
+FEWEST_ROWS = 64
+"""However small its share, a look that is made is given as many rows as this."""
 
 
 class Meter:
-    """Seconds of one safeguard on this rank, and the rate at which it gets through rows.
+    """Seconds of one safeguard on this rank, and what its looks cost by the share of the rows that they took.
 
     ``cap`` is the share of the fit's time that it may take (None: no cap; outside a fit there is none). What the
     slowest rank spent, and how long the fit had run, up to the last verdict goes into the checkpoint: so the cap holds
-    over a resume.
+    over a resume. ``left_out`` counts the looks that the cap has left out since the last one.
     """
 
     def __init__(self, *, cap: float | None = None, clock: Callable[[], float] = time.perf_counter) -> None:
         self.cap = cap
         self.agreed_seconds = 0.0
         self.fit_seconds = 0.0
+        self.left_out = 0
         self._earlier = 0.0
         self._clock = clock
         self._pending = 0.0
-        self._granted = 0
-        self._seconds_per_row: float | None = None
+        self._share = 0.0
+        self._taken = 1.0
+        self._before = 0.0
+        self._known: dict[float, float] = {}
 
     def state(self) -> dict[str, float]:
         """Plain values, the same on all ranks."""
@@ -50,7 +62,7 @@ class Meter:
 
     def begin_fit(self) -> None:
         """What has run so far belongs to earlier fits, and counts on."""
-        self._earlier = self.fit_seconds
+        self._earlier, self.left_out = self.fit_seconds, 0
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -61,25 +73,31 @@ class Meter:
         finally:
             self._pending += self._clock() - start
 
-    def rows_within(self, wanted: int, fit_seconds: float, ranks: Ranks) -> int:
-        """All ranks: how many of ``wanted`` rows the cap allows now; the same number on all of them.
+    def begin_look(self, fit_seconds: float, ranks: Ranks) -> float:
+        """All ranks: the share of the rows that the cap allows this look, the same on all; 0 leaves the look out."""
+        self._share, self._taken, self._before = 0.0, 1.0, self.agreed_seconds
+        if self.cap is None or (now := ranks.max(fit_seconds)) == 0:
+            return 1.0
+        self._share = _affordable(self._known, self.cap * (self._earlier + now) - self.agreed_seconds)
+        self.left_out += self._share == 0
+        return self._share
 
-        Before a first measurement of its own rate a capped safeguard gets a pilot of at most 32 rows.
-        """
-        if self.cap is None or ranks.max(fit_seconds) == 0:
-            return wanted
-        rate = ranks.max(-1.0 if self._seconds_per_row is None else self._seconds_per_row)
-        spent = self.agreed_seconds + ranks.max(self._pending)
-        allowed = self.cap * (self._earlier + ranks.max(fit_seconds)) - spent
-        self._granted = _affordable(wanted, allowed, rate)
-        return self._granted
+    def take(self, share: float) -> None:
+        """So many of some rows are taken in the look: it may be more than its share, for there is a fewest."""
+        self._taken = min(self._taken, share)
+
+    def end_look(self, ranks: Ranks) -> None:
+        """All ranks, its verdicts settled: what a look with so many rows costs is known, and a larger costs no less."""
+        self.left_out = 0
+        if self._share:
+            spent, taken = self.agreed_seconds - self._before, ranks.min(self._taken)
+            known = {share: (min if share < self._share else max)(cost, spent) for share, cost in self._known.items()}
+            self._known = known | {share: spent for share in SHARES if self._share <= share <= max(self._share, taken)}
 
     def settle(self, fit_seconds: float, ranks: Ranks) -> Cost:
         """All ranks: close the account of one verdict; the seconds are those of the slowest rank."""
         seconds = ranks.max(self._pending)
-        if self._granted:
-            self._seconds_per_row = seconds / self._granted
-        self._pending, self._granted = 0.0, 0
+        self._pending = 0.0
         self.agreed_seconds += seconds
         now = ranks.max(fit_seconds)
         if now == 0:
@@ -88,9 +106,24 @@ class Meter:
         return Cost(seconds=seconds, share_of_fit=self.agreed_seconds / self.fit_seconds)
 
 
-def _affordable(wanted: int, allowed_seconds: float, seconds_per_row: float) -> int:
-    if seconds_per_row < 0:
-        return min(wanted, PILOT_ROWS)
-    if seconds_per_row == 0:
-        return wanted
-    return max(0, min(wanted, math.floor(allowed_seconds / seconds_per_row)))
+def rows_of_share(share: float, wanted: int) -> int:
+    """How many of ``wanted`` rows a share of them is: at least 64, or all where there are fewer."""
+    return min(wanted, max(FEWEST_ROWS, math.ceil(share * wanted)))
+
+
+def said_left_out(looks: int, which: str) -> str:
+    """In words; nothing where none was left out."""
+    return f"max_share_of_fit left out {looks} look{'s' if looks > 1 else ''} {which}" if looks else ""
+
+
+def _affordable(known: Mapping[float, float], allowed_seconds: float) -> float:
+    """The share for which so many seconds are enough; the smallest where nothing is known yet; 0 for none."""
+    if not known:
+        return SHARES[0] if allowed_seconds > 0 else 0.0
+    costs, cost = dict[float, float](), 0.0
+    for share in SHARES:
+        costs[share] = cost = known.get(share, 2 * cost)
+    worth_its_wait = max(share for share in SHARES if costs[share] <= WORTH * costs[SHARES[0]])
+    if allowed_seconds < costs[worth_its_wait]:
+        return 0.0
+    return max(share for share in SHARES if costs[share] <= allowed_seconds)

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from safeguards.core.cost import said_left_out
 from safeguards.core.errors import RankError, SafeguardError
 from safeguards.core.ranks import Ranks, describe
 from safeguards.core.report import overall, table
 from safeguards.core.verdict import Cost, Moment, Outcome, Verdict
+from safeguards.core.weights import REMEDY
 
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule, Trainer
@@ -25,6 +27,7 @@ __all__ = [
     "left_behind",
     "note",
     "outdated",
+    "overlooked",
     "publish",
     "raise_what_is_fatal",
     "second_opinion",
@@ -77,14 +80,28 @@ def _errors(safeguard: Safeguard, moment: Moment, ranks: Ranks, work: Callable[[
 
 
 def silence(safeguards: Sequence[Safeguard], reached: Sequence[Verdict], moment: Moment, why: str) -> list[Verdict]:
-    """NOT_EVALUATED for every measure that was asked for and never judged."""
+    """NOT_EVALUATED for every measure that was asked for and never judged, or whose cap left out every look."""
     judged = {(verdict.safeguard, verdict.measure) for verdict in reached}
     return [
-        _verdict(safeguard, measure, Outcome.NOT_EVALUATED, why, moment)
+        _verdict(safeguard, measure, Outcome.NOT_EVALUATED, _left_out(safeguard, "all of them") or why, moment)
         for safeguard in safeguards
         for measure in safeguard.limits
         if (safeguard.label, measure) not in judged
     ]
+
+
+def overlooked(safeguards: Sequence[Safeguard], reached: Sequence[Verdict], moment: Moment) -> list[Verdict]:
+    """NOT_EVALUATED for every measure that was judged, but whose cap has left the last looks out."""
+    return [
+        verdict
+        for safeguard in safeguards
+        if (why := _left_out(safeguard, "since its last verdict"))
+        for verdict in outdated([safeguard], reached, moment, {safeguard.judges_at: why + REMEDY[safeguard.judges_at]})
+    ]
+
+
+def _left_out(safeguard: Safeguard, which: str) -> str:
+    return said_left_out(safeguard.meter.left_out, which)
 
 
 def outdated(

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from safeguards.core.block import Block
+from safeguards.core.cost import rows_of_share, said_left_out
 from safeguards.core.errors import NotApplicable, RankError
 from safeguards.core.limit import judged
 from safeguards.core.predictions import Unsaid
@@ -40,11 +41,26 @@ class Entry:
     state: Any = None
     error: Exception | None = None
     seen: int = 0
-    cut: tuple[int, int] | None = None
+    share: float = 1.0
+    cut: str = ""
     keep_below: int | None = None
     held: list[Rows] = field(default_factory=list)
     block: Block = field(default_factory=Block)
     unsaid: Unsaid = field(default_factory=Unsaid)
+
+    def budget(self, wanted: int) -> int:
+        """How many of ``wanted`` rows the cap allows; what it cuts is said."""
+        granted = rows_of_share(self.share, wanted)
+        if granted < wanted:
+            self.safeguard.meter.take(granted / wanted)
+            self.cut = f"max_share_of_fit allowed {granted} of {wanted} rows"
+        return granted
+
+    @property
+    def said(self) -> str:
+        """What the cap took from this look, and how many before it."""
+        left_out = said_left_out(self.safeguard.meter.left_out, "before this one")
+        return "; ".join(part for part in (self.cut, left_out) if part)
 
     def show(self, rows: Rows) -> None:
         """Let the safeguard take these rows in. Local; what it raises is raised."""
@@ -92,10 +108,10 @@ def _found(entry: Entry) -> dict[str, Measurement]:
     if safeguard.fields is not None and safeguard.needs_identity:
         _release(entry)
         if ranks.sum(torch.tensor([entry.seen]))[0] == 0:
-            return _too_little(safeguard, "no rows were seen" + _said(entry.cut))
+            return _too_little(safeguard, "; ".join(filter(None, ["no rows were seen", entry.said])))
         _doubt(entry)
     found = ranks.together(lambda: dict(safeguard.examine(entry.state, scene)))
-    return ranks.broadcast({name: _plain(one, entry.cut) for name, one in found.items()})
+    return ranks.broadcast({name: _plain(one, entry.said) for name, one in found.items()})
 
 
 def _release(entry: Entry) -> None:
@@ -144,16 +160,12 @@ def _too_little(safeguard: Safeguard, why: str) -> dict[str, Measurement]:
     return {measure: Measurement(value=float("nan"), n=0, insufficient=why) for measure in safeguard.limits}
 
 
-def _plain(found: Measurement, cut: tuple[int, int] | None) -> Measurement:
+def _plain(found: Measurement, said: str) -> Measurement:
     interval = None if found.interval is None else (float(found.interval[0]), float(found.interval[1]))
-    note = "; ".join(part for part in (found.note, _said(cut).lstrip("; ")) if part)
+    note = "; ".join(part for part in (found.note, said) if part)
     return replace(
         found, value=float(found.value), n=int(found.n), interval=interval, note=note, details=plain(found.details)
     )
-
-
-def _said(cut: tuple[int, int] | None) -> str:
-    return "" if cut is None else f"; max_share_of_fit allowed {cut[0]} of {cut[1]} rows"
 
 
 def _verdict(safeguard: Safeguard, measure: str, entry: Entry, found: Measurement, cost: Cost) -> Verdict:

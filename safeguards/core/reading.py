@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import torch
 from torch import Tensor
 
 from safeguards.core.batch import BatchFields, rows_of, select
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
     from safeguards.core.judging import Entry
 
-__all__ = ["Desk", "Reader", "Step", "only_takes"]
+__all__ = ["Desk", "Reader", "Step", "only_takes", "takes_none"]
 
 T = TypeVar("T")
 THINNING_SEED = 0x5AFE
@@ -106,7 +108,7 @@ class Reader:
                 f"a batch has {n} rows where its sampler drew {expected}: which row is which cannot be told; "
                 "a collate function must neither drop nor add rows"
             )
-        rows = read_rows(
+        return read_rows(
             step.batch,
             fields,
             arrived=desk.arrived,
@@ -115,12 +117,26 @@ class Reader:
             predict=source,
             beside=source.features,
             whose=self.stage if desk.name is None else desk.name,
+            keep=None if copies is None and entry.keep_below is None else partial(_kept, entry, copies),
         )
-        if copies is not None:
-            rows = rows.only(~copies)
-        if entry.keep_below is not None:
-            rows = rows.only(mix(rows.ids, THINNING_SEED) <= entry.keep_below)
-        return rows
+
+
+def takes_none(entry: Entry, desk: Desk, partitioned: bool) -> bool:
+    """Whether the cap leaves an entry no row of the next step, so that there is nothing to read or to hide.
+
+    Known only where rows are told apart by their places; never where ranks must read in step.
+    """
+    fields, expected = entry.safeguard.fields, desk.places.expected(desk.arrived)
+    if partitioned or fields is None or fields.row_id is not None or entry.keep_below is None or expected is None:
+        return False
+    positions, copies = desk.places.slice(desk.arrived, expected)
+    return positions is not None and not bool(_kept(entry, copies, positions).any())
+
+
+def _kept(entry: Entry, copies: Tensor | None, ids: Tensor) -> Tensor:
+    """Which rows an entry is shown, bool (N,): no padded copies, and what its cap allows."""
+    keep = torch.ones(len(ids), dtype=torch.bool) if copies is None else ~copies
+    return keep if entry.keep_below is None else keep & (mix(ids, THINNING_SEED) <= entry.keep_below)
 
 
 def only_takes(entry: Entry, step: Step) -> bool:

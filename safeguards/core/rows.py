@@ -46,11 +46,16 @@ class Rows:
     ids: Tensor
     identified: bool
     positions: Tensor | None
-    inputs: Any
+    given: Any = field(repr=False)
     target: Tensor | None
     label: Callable[[], dict[str, list[Any]]] = field(repr=False)
     predict: Outputs = field(repr=False)
     beside: Callable[[], Tensor | None] = field(default=lambda: None, repr=False)
+
+    @cached_property
+    def inputs(self) -> Any:
+        """As the batch gives them, in ordinary tensors: copied out of inference mode when first asked for."""
+        return ordinary(self.given)
 
     @cached_property
     def groups(self) -> dict[str, list[Any]]:
@@ -95,7 +100,7 @@ class Rows:
             ids=self.ids.clone(),
             identified=self.identified,
             positions=self.positions,
-            inputs=None,
+            given=None,
             target=None if self.target is None else self.target.detach().clone(),
             label=_known(lambda: self.groups),
             predict=Known(self.logits().clone()),
@@ -118,7 +123,7 @@ class Rows:
             ids=self.ids[chosen],
             identified=self.identified,
             positions=None if self.positions is None else self.positions[chosen],
-            inputs=_on_device(self.inputs, chosen),
+            given=_on_device(self.given, chosen),
             target=None if self.target is None else _on_device(self.target, chosen),
             label=lambda: {name: [labels[i] for i in chosen.tolist()] for name, labels in self.groups.items()},
             predict=_Chosen(self, chosen),
@@ -179,10 +184,12 @@ def read_rows(
     predict: Outputs,
     beside: Callable[[], Tensor | None] = lambda: None,
     whose: str = "validate",
+    keep: Callable[[Tensor], Tensor] | None = None,
 ) -> Rows:
     """Read every field of a batch whose first row is row ``arrived`` of its loader on this rank.
 
     ``whose`` says which column beside the set belongs to it: the loader's name where there are several, or the stage.
+    ``keep`` tells by identities (N,) which rows are wanted, bool (N,): no other is copied.
 
     Raises `FieldError` when a field is missing or fields differ in their number of rows; for groups, when asked for.
     """
@@ -192,23 +199,24 @@ def read_rows(
         _same_length(n, {f"groups[{name!r}]": labels for name, labels in groups.items()})
         return groups
 
-    inputs = ordinary(select(batch, fields.inputs, "inputs"))
-    n = rows_of(inputs, "inputs")
+    given = select(batch, fields.inputs, "inputs")
+    n = rows_of(given, "inputs")
     target = None if fields.target is None else _target(select(batch, fields.target, "target"))
     ids, identified = _identities(batch, fields, n, arrived, positions)
     _same_length(n, {"target": target, "row_id": ids})
-    return Rows(
+    rows = Rows(
         batch=batch,
         n=n,
         ids=ids,
         identified=identified,
         positions=positions,
-        inputs=inputs,
+        given=given,
         target=target,
         label=label,
         predict=predict,
         beside=beside,
     )
+    return rows if keep is None else rows.only(keep(ids))
 
 
 def _target(value: Any) -> Tensor:

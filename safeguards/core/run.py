@@ -310,8 +310,9 @@ class Run:
     def _outdated(self, trainer: Trainer, moment: Moment) -> list[Verdict]:
         """All ranks, once every callback has had its last word: NOT_EVALUATED where other weights were judged."""
         why = self._judged.since(trainer.lightning_module, self.ranks)
-        due = [s for s in self.safeguards if s.judges_weights]
-        return ending.outdated(due, self.verdicts[self._told :], moment, why)
+        new, due = self.verdicts[self._told :], [s for s in self.safeguards if s.judges_weights]
+        in_time = [s for s in due if not s.meter.left_out]
+        return ending.overlooked(due, new, moment) + ending.outdated(in_time, new, moment, why)
 
     def summary(self) -> Summary:
         """The run as loggers get it."""

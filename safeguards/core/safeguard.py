@@ -44,7 +44,8 @@ class SafeguardOptions(TypedDict, total=False):
     ``reaction``: what follows a FAIL: keep it on record, stop training at the next step, or raise `LimitViolated`.
     ``on_error``: whether a failure of the safeguard itself is an ERROR verdict or ends the job with the error.
     ``decide_on``: hold the interval against the limit, or the value alone.
-    ``max_share_of_fit``: largest share of the fit's time that it may take, in (0, 1]; None for no cap.
+    ``max_share_of_fit``: largest share of the fit's time that it may take, in (0, 1]; None for no cap. It sees fewer
+    rows then, chosen by hash, or leaves looks out until they can be paid; both are said.
     ``name``: what verdicts call it, when one trainer has several of a kind; the topic by default.
     ``outputs_of``, ``predict``, ``output``: where outputs come from, see `safeguards.core.predictions.Predictions`.
     """
@@ -64,21 +65,19 @@ class Safeguard(Callback):
     """Watches one question while the model trains. Subclasses implement `prepare`, `observe` and `examine`.
 
     ``judges_at`` says whether it judges rows at the end of a validation, or metrics at the end of a training epoch.
-    ``needs_identity`` is False for what does not count rows; ``thins_rows`` is True where ``max_share_of_fit`` is
-    kept by observing fewer rows, chosen by hash, rather than by `Scene.rows_within_budget`. ``reads_outputs`` is False
-    where `observe` never asks rows for logits, so that none are made ahead when a forward takes all ranks together.
-    ``reads_inputs`` is False where it asks rows for no inputs and no batch, which then need not be kept for it;
-    ``in_blocks`` is True where it moreover reads outputs and does not mind which rows come together: `observe` is then
-    called once for some thousand rows. ``judges_weights`` is False where a verdict says nothing of the model, and so
-    outlives the weights it came with. ``judged_by`` names arguments that change what is said of a
-    number and not what it measures, as limits do: a resume that changes only those goes on with the same looks.
+    ``needs_identity`` is False for what does not count rows; ``reads_outputs`` is False where `observe` never asks rows
+    for logits, so that none are made ahead when a forward takes all ranks together. ``reads_inputs`` is False where it
+    asks rows for no inputs and no batch, which then need not be kept for it; ``in_blocks`` is True where it moreover
+    reads outputs and does not mind which rows come together: `observe` is then called once for some thousand rows.
+    ``judges_weights`` is False where a verdict says nothing of the model, and so outlives the weights it came with.
+    ``judged_by`` names arguments that change what is said of a number and not what it measures, as limits do: a resume
+    that changes only those goes on with the same looks.
     """
 
     topic: ClassVar[str]
     measures: ClassVar[tuple[str, ...]]
     judges_at: Literal["validation", "train_epoch"] = "validation"
     needs_identity = True
-    thins_rows = False
     reads_outputs = True
     reads_inputs = True
     in_blocks = False

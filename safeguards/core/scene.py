@@ -66,7 +66,7 @@ class Scene:
         return as_logits(outputs, len(outputs) if n is None else n, self.how.output)
 
     def rows_within_budget(self, wanted: int) -> int:
-        """All ranks: ``wanted``, or as many rows as ``max_share_of_fit`` allows; the same number on all ranks."""
+        """``wanted``, or as many rows as ``max_share_of_fit`` allows, at least 64; the same number on all ranks."""
         return self.budget(wanted)
 
     def progress(self, what: str, total: int | None = None) -> AbstractContextManager[Callable[[], None]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ from safeguards.core.judging import Entry, judge
 from safeguards.core.partition import is_partitioned
 from safeguards.core.predictions import Capture, StepOutputs
 from safeguards.core.ranks import Ranks
-from safeguards.core.reading import Desk, Reader, Step, only_takes
+from safeguards.core.reading import Desk, Reader, Step, only_takes, takes_none
 from safeguards.core.rows import Rows
 from safeguards.core.safeguard import Safeguard
 from safeguards.core.scene import Loader, Scene
@@ -62,12 +62,15 @@ class Watch:
 
     def over_loaders(self, safeguards: Sequence[Safeguard], loaders: Any) -> None:
         """Take up every loader of the stage."""
+        shares = self._shares(safeguards)
         for name, loader in loaders_of(loaders):
             places = Places.of(loader, self.ranks)
             dataset = getattr(loader, "dataset", None)
             entries = [
-                self._entry(s, Loader(name=name, dataset=dataset, size=places.size, identified=_identified(s, places)))
-                for s in safeguards
+                self._entry(
+                    s, Loader(name=name, dataset=dataset, size=places.size, identified=_identified(s, places)), q
+                )
+                for s, q in shares
             ]
             self.desks.append(Desk(name=name, places=places, entries=entries))
         if (mode := _mode(self.trainer)) != "sequential":
@@ -82,10 +85,15 @@ class Watch:
 
     def over_nothing(self, safeguards: Sequence[Safeguard]) -> None:
         """Take up a moment without rows, such as the end of a training epoch."""
-        entries = [self._entry(safeguard, Loader()) for safeguard in safeguards]
+        entries = [self._entry(safeguard, Loader(), share) for safeguard, share in self._shares(safeguards)]
         self.desks.append(Desk(name=None, places=Places(rows=None, copies=None, size=None), entries=entries))
 
-    def _entry(self, safeguard: Safeguard, loader: Loader) -> Entry:
+    def _shares(self, safeguards: Sequence[Safeguard]) -> list[tuple[Safeguard, float]]:
+        """All ranks: who judges at this moment, and the share of its rows that its cap allows."""
+        shares = [(safeguard, safeguard.meter.begin_look(self.fit_seconds(), self.ranks)) for safeguard in safeguards]
+        return [(safeguard, share) for safeguard, share in shares if share]
+
+    def _entry(self, safeguard: Safeguard, loader: Loader, share: float) -> Entry:
         moment = Moment(
             stage=self.stage, epoch=self.trainer.current_epoch, step=self.trainer.global_step, loader=loader.name
         )
@@ -99,29 +107,19 @@ class Watch:
             directory=self.directory,
             partitioned=self.partitioned,
             how=safeguard.how,
-            budget=lambda wanted: self._budget(entry, wanted),
+            budget=lambda wanted: entry.budget(wanted),
         )
-        entry = Entry(safeguard=safeguard, scene=scene)
+        entry = Entry(safeguard=safeguard, scene=scene, share=share)
         self._start(entry)
         return entry
 
     def _start(self, entry: Entry) -> None:
         with entry.safeguard.meter.running(), self._trace.hidden():
             try:
-                self._thin(entry)
+                _thin(entry)
                 entry.state = entry.safeguard.prepare(entry.scene)
             except Exception as error:
                 entry.error = error
-
-    def _thin(self, entry: Entry) -> None:
-        size = entry.scene.loader.size
-        if entry.safeguard.thins_rows and entry.safeguard.meter.cap is not None and size:
-            entry.keep_below = _share_of_hashes(self._budget(entry, size), size)
-
-    def _budget(self, entry: Entry, wanted: int) -> int:
-        granted = entry.safeguard.meter.rows_within(wanted, self.fit_seconds(), self.ranks)
-        entry.cut = (granted, wanted) if granted < wanted else None
-        return granted
 
     def before_step(self) -> None:
         """Set the captures that safeguards ask for."""
@@ -143,12 +141,24 @@ class Watch:
         for capture in captures.values():
             if isinstance(capture, Capture):
                 capture.close()
-        step = Step(batch=batch, outputs=outputs, captures=captures)
-        with nullcontext() if all(only_takes(entry, step) for entry in desk.entries) else self._trace.hidden():
-            for entry in desk.entries:
-                with entry.safeguard.meter.running():
-                    self._show(entry, desk, step)
+        step = Step(
+            batch=batch, outputs=outputs, captures=captures, rows=max(0, desk.places.expected(desk.arrived) or 0)
+        )
+        self._show_all([e for e in desk.entries if not takes_none(e, desk, self.partitioned)], desk, step)
         desk.arrived += step.rows
+
+    def _show_all(self, entries: Sequence[Entry], desk: Desk, step: Step) -> None:
+        """To hide what they do, from the first to the last, is on the first one's account."""
+        hidden = nullcontext() if all(only_takes(entry, step) for entry in entries) else self._trace.hidden()
+        with ExitStack() as hiding:
+            for entry in entries:
+                with entry.safeguard.meter.running():
+                    if entry is entries[0]:
+                        hiding.enter_context(hidden)
+                    self._show(entry, desk, step)
+            if entries:
+                with entries[0].safeguard.meter.running():
+                    hiding.close()
 
     def _show(self, entry: Entry, desk: Desk, step: Step) -> None:
         fields = entry.safeguard.fields
@@ -181,6 +191,8 @@ class Watch:
         """All ranks together: the verdicts of this moment, in the order of the safeguards."""
         entries = [entry for desk in self.desks for entry in desk.entries]
         reached = [verdict for entry in entries for verdict in judge(entry, self.fit_seconds)]
+        for safeguard in {entry.safeguard: None for entry in entries}:
+            safeguard.meter.end_look(self.ranks)
         self.errors = {entry.safeguard: entry.error for entry in entries if entry.error is not None}
         return reached
 
@@ -195,7 +207,15 @@ def _identified(safeguard: Safeguard, places: Places) -> bool:
     return places.rows is not None or (safeguard.fields is not None and safeguard.fields.row_id is not None)
 
 
-def _share_of_hashes(granted: int, size: int) -> int | None:
-    if granted >= size:
-        return None
-    return int(-(2**63) + (2**64) * granted / size) if granted else -(2**63)
+def _thin(entry: Entry) -> None:
+    """Of a set without a size the share of its rows is kept, whatever they are in number."""
+    size, share = entry.scene.loader.size, entry.share
+    if entry.safeguard.fields is None or share == 1:
+        return
+    if size is None:
+        entry.safeguard.meter.take(share)
+        entry.cut = f"max_share_of_fit allowed 1 row in {round(1 / share)}"
+    elif size:
+        share = entry.budget(size) / size
+    if share < 1:
+        entry.keep_below = int(-(2**63) + 2**64 * share)

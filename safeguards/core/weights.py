@@ -17,7 +17,7 @@ from safeguards.core.verdict import Moment
 if TYPE_CHECKING:
     from safeguards.core.ranks import Ranks
 
-__all__ = ["Judged", "weights_digest"]
+__all__ = ["REMEDY", "Judged", "weights_digest"]
 
 ELEMENTS = 1024
 REMEDY = {"validation": ": judge these with trainer.validate()", "train_epoch": ""}

@@ -65,7 +65,6 @@ class FairnessCheck(Safeguard):
     topic = "fairness"
     measures = tuple(MEASURES)
     judged_by = ("min_support", "max_groups", "ignore_small", "alpha")
-    thins_rows = True
     reads_inputs = False
     in_blocks = True
 

@@ -220,8 +220,8 @@ def test_a_cap_on_cost_lowers_n_and_says_so(tmp_path: Path) -> None:
     running = trainer(tmp_path, guard(threat=CLIPPED, max_share_of_fit=0.9), max_epochs=1, num_sanity_val_steps=0)
     running.fit(Plain(deep()), loader(x, y), loader(x, y))
     verdict = verdicts(running)[0]
-    assert verdict.n == 32
-    assert "max_share_of_fit allowed 32 of 512 rows" in verdict.reason
+    assert 40 < verdict.n <= 64
+    assert "max_share_of_fit allowed 64 of 512 rows" in verdict.reason
 
 
 def test_a_limit_decides(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset
 
 import safeguards.deepspeed  # noqa: F401 - registers the strategies
 from safeguards import BatchFields, Limit, Rows, Scene, verdicts
+from safeguards.core.run import Run
 from tests.helpers.toys import Accuracy, Net, loader, rows, trainer
 
 RANK, WORLD = int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1"))
@@ -123,6 +124,35 @@ def resumed(strategy: str, root: str) -> dict[str, Any]:
         "ids": [first_id(first), first_id(second)],
         "runs": sorted(found.name for found in Path(root, "safeguards").iterdir()) if RANK == 0 else [],
     }
+
+
+class Slow(Accuracy):
+    """Each process has a clock of its own, on which each row seen takes longer on the later ones."""
+
+    seconds = 0.0
+
+    def observe(self, seen: dict[str, Any], rows: Rows, scene: Scene) -> None:
+        self.seconds += rows.n * (RANK + 1) * 0.01
+        super().observe(seen, rows, scene)
+
+    def prepare(self, scene: Scene) -> dict[str, Any]:
+        self.seconds += 0.1
+        return super().prepare(scene)
+
+
+def capped(strategy: str) -> list[dict[str, Any]]:
+    """The looks of a fit under a cap: an epoch takes 10 seconds, on the later process one more."""
+    guard = Slow(max_share_of_fit=0.1)
+    guard.meter._clock = lambda: guard.seconds
+    Run.elapsed = lambda run: 0.0 if run._started is None else (10.0 + RANK) * (job.current_epoch + 1)  # type: ignore[method-assign]
+    with tempfile.TemporaryDirectory() as root:
+        job = trainer(root, guard, strategy=strategy, devices=WORLD, max_epochs=12, num_sanity_val_steps=0)
+        job.fit(Net(), loader(64), loader(1001))
+        return [
+            {"epoch": v.moment.epoch, "n": v.n, "reason": v.reason, "seconds": v.cost.seconds, **v.details}
+            for v in verdicts(job)
+            if v.cost is not None
+        ]
 
 
 def first_id(job: Any) -> str:

@@ -1,8 +1,12 @@
 """Costs by a clock of the test's own."""
 
-import pytest
+from collections.abc import Callable
 
-from safeguards.core.cost import Meter
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from safeguards.core.cost import Meter, rows_of_share
 from safeguards.core.ranks import Ranks
 
 ALONE = Ranks()
@@ -21,6 +25,17 @@ def spend(meter: Meter, clock: Clock, seconds: float) -> None:
         clock.now += seconds
 
 
+def look(meter: Meter, clock: Clock, cost: Callable[[float], float], fit_seconds: float | None = None) -> float:
+    """One look that costs so many seconds at its share; gives the share, 0 where it is left out."""
+    share = meter.begin_look(clock.now if fit_seconds is None else fit_seconds, ALONE)
+    if share:
+        spend(meter, clock, cost(share))
+        meter.settle(clock.now if fit_seconds is None else fit_seconds, ALONE)
+        meter.take(share)
+        meter.end_look(ALONE)
+    return share
+
+
 def test_cost_is_the_time_inside_and_its_share() -> None:
     clock = Clock()
     meter = Meter(clock=clock)
@@ -35,7 +50,7 @@ def test_cost_is_the_time_inside_and_its_share() -> None:
 
 def test_outside_a_fit_there_is_neither_share_nor_cap() -> None:
     assert Meter(clock=Clock()).settle(0.0, ALONE).share_of_fit is None
-    assert Meter(cap=0.001, clock=Clock()).rows_within(500, 0.0, ALONE) == 500
+    assert Meter(cap=0.001, clock=Clock()).begin_look(0.0, ALONE) == 1
 
 
 def test_share_and_cap_hold_over_a_resume() -> None:
@@ -45,43 +60,106 @@ def test_share_and_cap_hold_over_a_resume() -> None:
     first.settle(100.0, ALONE)
     second = Meter(cap=0.1, clock=clock)
     second.resume(first.state())
-    assert second.rows_within(500, 50.0, ALONE) == 32
+    assert second.begin_look(0.0, ALONE) == 1
+    assert second.begin_look(50.0, ALONE) == 1 / 64
     spend(second, clock, 2.0)
     assert second.settle(50.0, ALONE).share_of_fit == 12 / 150
     assert second.state() == {"seconds": 12.0, "fit_seconds": 150.0}
 
 
+def test_a_resume_grants_nothing_for_what_is_not_paid_off() -> None:
+    meter = Meter(cap=0.1, clock=Clock())
+    meter.resume({"seconds": 20.0, "fit_seconds": 100.0})
+    assert [meter.begin_look(now, ALONE) for now in (1.0, 100.0, 101.0)] == [0, 0, 1 / 64]
+
+
 def test_without_a_cap_all_rows_are_granted() -> None:
-    assert Meter().rows_within(10**9, 0.0, ALONE) == 10**9
+    assert Meter().begin_look(100.0, ALONE) == 1
 
 
-def test_cap_becomes_a_number_of_rows() -> None:
+@pytest.mark.parametrize(
+    ("share", "wanted", "rows"), [(1, 9, 9), (1 / 4, 512, 128), (1 / 64, 512, 64), (1 / 64, 8001, 126), (1 / 2, 57, 57)]
+)
+def test_a_share_is_a_number_of_rows(share: float, wanted: int, rows: int) -> None:
+    assert rows_of_share(share, wanted) == rows
+
+
+def test_what_costs_by_the_row_takes_as_many_as_are_paid() -> None:
     clock = Clock()
-    meter = Meter(cap=0.125, clock=clock)
-    assert meter.rows_within(500, 10.0, ALONE) == 32
-    spend(meter, clock, 0.5)
-    meter.settle(10.0, ALONE)
-    assert meter.rows_within(500, 10.0, ALONE) == 48
-    assert meter.rows_within(20, 10.0, ALONE) == 20
+    meter = Meter(cap=0.25, clock=clock)
+    assert look(meter, clock, lambda share: 64 * share, 10.0) == 1 / 64
+    assert look(meter, clock, lambda share: 64 * share, 20.0) == 1 / 16, "of 4 s, for which more than 1/32 is known"
+    assert look(meter, clock, lambda share: 64 * share, 22.0) == 0, "half a second is left"
+    assert look(meter, clock, lambda share: 64 * share, 160.0) == 1 / 2
+    assert meter.left_out == 0
 
 
-def test_spent_budget_grants_nothing() -> None:
+def test_what_costs_the_same_for_few_rows_waits_for_many() -> None:
+    """Each look costs 10 s and at most 5 s more: one in ten is made at a cap of 0.1, in the end with all rows."""
     clock = Clock()
     meter = Meter(cap=0.1, clock=clock)
-    meter.rows_within(500, 10.0, ALONE)
-    spend(meter, clock, 3.2)
-    meter.settle(10.0, ALONE)
-    assert meter.rows_within(500, 10.0, ALONE) == 0
-
-
-@pytest.mark.parametrize("seconds", [0.01, 0.1, 1.0])
-def test_cap_holds_over_many_looks(seconds: float) -> None:
-    clock = Clock()
-    meter = Meter(cap=0.05, clock=clock)
-    for _ in range(40):
+    shares = []
+    for _ in range(200):
         clock.now += 10.0
-        rows = meter.rows_within(1000, clock.now, ALONE)
-        spend(meter, clock, rows * seconds / 32)
-        cost = meter.settle(clock.now, ALONE)
-    assert cost.share_of_fit is not None
-    assert cost.share_of_fit <= 0.05 + seconds / clock.now
+        shares.append(look(meter, clock, lambda share: 10 + 5 * share))
+    made = [share for share in shares if share]
+    assert made[:7] == [1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2, 1]
+    assert made[-3:] == [1, 1, 1]
+    assert meter.agreed_seconds <= 0.1 * clock.now
+
+
+def test_a_dear_first_look_is_forgotten_once_a_larger_one_cost_less() -> None:
+    clock = Clock()
+    meter = Meter(cap=0.5, clock=clock)
+    look(meter, clock, lambda _: 100.0, 100.0)
+    assert look(meter, clock, lambda _: 100.0, 590.0) == 0, "195 s are left, 200 s are the most that it may cost"
+    assert look(meter, clock, lambda share: 64 * share, 600.0) == 1 / 32
+    assert look(meter, clock, lambda share: 64 * share, 212.0) == 1 / 16, "4 s are left"
+
+
+def test_looks_left_out_are_counted_until_one_is_made() -> None:
+    clock = Clock()
+    meter = Meter(cap=0.1, clock=clock)
+    look(meter, clock, lambda _: 3.0, 10.0)
+    assert [look(meter, clock, lambda _: 3.0, now) for now in (20.0, 30.0)] == [0, 0]
+    assert meter.left_out == 2
+    assert meter.begin_look(90.0, ALONE) == 1 / 32
+    assert meter.left_out == 2, "its verdict says so"
+    meter.end_look(ALONE)
+    assert meter.left_out == 0
+
+
+def test_shares_that_give_the_same_fewest_rows_cost_the_same() -> None:
+    clock = Clock()
+    meter = Meter(cap=0.5, clock=clock)
+    assert meter.begin_look(10.0, ALONE) == 1 / 64
+    spend(meter, clock, 1.0)
+    meter.settle(10.0, ALONE)
+    meter.take(1 / 4)
+    meter.take(1 / 8)
+    meter.end_look(ALONE)
+    assert meter.begin_look(6.0, ALONE) == 1 / 4, "of 2 s: 1/8 costs 1 s too"
+
+
+@given(
+    fixed=st.floats(0, 20),
+    slope=st.floats(0, 200),
+    floor=st.sampled_from([0, 1 / 64, 1 / 8, 1]),
+    warm_up=st.floats(0, 20),
+    cap=st.sampled_from([0.01, 0.05, 0.3]),
+)
+def test_the_cap_holds_and_looks_go_on(fixed: float, slope: float, floor: float, warm_up: float, cap: float) -> None:
+    clock = Clock()
+    meter = Meter(cap=cap, clock=clock)
+    made, paid = 0, 0.0
+    smallest = fixed + slope * max(floor, 1 / 64)
+    while made < 10:
+        extra = 0.0 if made else warm_up
+        clock.now += max(1.0, smallest / 2)
+        allowed = cap * clock.now - meter.agreed_seconds
+        paid = meter.agreed_seconds
+        if look(meter, clock, lambda share, extra=extra: fixed + slope * max(floor, share) + extra):
+            made += 1
+            assert made == 1 or meter.agreed_seconds - paid <= allowed + 1e-9
+        assert made == 1 or meter.agreed_seconds <= cap * clock.now + 1e-9
+        assert made > 1 or clock.now <= 4 * (smallest + warm_up + 1) / cap, "the second look is waited for in vain"

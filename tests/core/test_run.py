@@ -219,12 +219,14 @@ def test_iterable_validation_is_fine_on_one_process(tmp_path: Path) -> None:
 
 
 def test_cap_thins_rows_and_says_so(tmp_path: Path) -> None:
-    job = fit(tmp_path, Accuracy(max_share_of_fit=1e-9), max_epochs=2)
-    first, second = verdicts(job)
-    assert 0 < first.n < 57
-    assert "max_share_of_fit allowed 32 of 57 rows" in first.reason
-    assert second.outcome is Outcome.INCONCLUSIVE
-    assert "max_share_of_fit allowed 0 of 57 rows" in second.reason
+    job = fit(tmp_path, Accuracy(max_share_of_fit=1e-9), validation=loader(570), max_epochs=3)
+    first, last = verdicts(job)
+    assert 0 < first.n < 100
+    assert "max_share_of_fit allowed 64 of 570 rows" in first.reason
+    assert (last.outcome, last.moment.stage) == (Outcome.NOT_EVALUATED, "fit_end")
+    assert (
+        last.reason == "max_share_of_fit left out 2 looks since its last verdict: judge these with trainer.validate()"
+    )
 
 
 @pytest.mark.parametrize(

@@ -53,3 +53,15 @@ def test_state_survives_a_resume_and_is_the_same_on_all_ranks(strategy: str, wor
     assert first.value["state"] == second.value["state"]
     assert first.value["state"]["cost"]["seconds"] > 0
     assert first.value["runs"] == [first.value["ids"][0]]
+
+
+def test_processes_of_different_speed_agree_on_the_rows_and_looks_that_a_cap_allows() -> None:
+    first, second = launch(f"{JOBS}:capped", 2, strategy="ddp")
+    looks = first.value
+    assert second.value == looks
+    assert 3 <= len(looks) < 12, "some looks are left out"
+    assert looks[0]["n"] < 100
+    assert looks[-1]["n"] > 1.5 * looks[0]["n"]
+    assert sum(look["seconds"] for look in looks) <= 0.1 * 11.0 * (looks[-1]["epoch"] + 1)
+    (alone,) = launch(f"{JOBS}:capped", 1, strategy="auto")
+    assert alone.value[0]["ids"] == looks[0]["ids"], "the first look takes the same rows on any number of processes"

@@ -16,7 +16,7 @@ from scipy import stats
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
-from safeguards import BatchFields, DriftReport, Limit, Outcome, Scene, Verdict, verdicts
+from safeguards import BatchFields, DriftReport, Limit, Outcome, Verdict, verdicts
 from safeguards.core.errors import ConfigurationError
 from safeguards.drift import page
 
@@ -216,14 +216,6 @@ def test_few_rows_are_inconclusive_and_not_a_pass(tmp_path: Path) -> None:
     verdict = fitted(tmp_path, guard, rows(0), rows(1, n=100), Net(4))
     assert (verdict.outcome, verdict.value, verdict.n) == (Outcome.INCONCLUSIVE, 0.0, 100)
     assert "columns undecided" in verdict.reason
-
-
-def test_a_cap_that_leaves_too_few_rows_decides_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Scene, "rows_within_budget", lambda *_: 29)
-    guard = DriftReport(reference="train", fields=FIELDS, limits=LIMITS, report=False, max_share_of_fit=0.01)
-    verdict = fitted(tmp_path, guard, rows(0), rows(1), Net(4))
-    assert verdict.outcome is Outcome.INCONCLUSIVE
-    assert "max_share_of_fit allowed 29 rows a side, at least 30 are needed" in verdict.reason
 
 
 def test_a_model_whose_outputs_are_no_logits_still_has_its_inputs_compared(tmp_path: Path) -> None:

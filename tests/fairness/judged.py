@@ -35,7 +35,7 @@ def rows(groups, target, logits):
         ids=torch.arange(n),
         identified=True,
         positions=None,
-        inputs=None,
+        given=None,
         target=torch.as_tensor(target),
         label=lambda: groups,
         predict=lambda _: torch.as_tensor(logits),

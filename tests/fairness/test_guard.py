@@ -137,7 +137,7 @@ def test_a_cap_on_its_cost_lowers_n_and_says_so(tmp_path):
     guard = FairnessCheck(fields=fields(sex="sex"), limits=LIMITS, max_share_of_fit=0.5)
     (found, *_) = verdicts(fitted(tmp_path, Cohort(n=600), [guard]))
     assert 0 < found.n < 100
-    assert "max_share_of_fit allowed 32 of 600 rows" in found.reason
+    assert "max_share_of_fit allowed 64 of 600 rows" in found.reason
 
 
 def test_state_is_plain_and_comes_back(tmp_path):

@@ -61,7 +61,6 @@ class Accuracy(Safeguard):
 
     topic = "toy"
     measures = ("accuracy", "rows")
-    thins_rows = True
 
     def __init__(self, *, fail_on: int | None = None, **options: Any) -> None:
         super().__init__(**{"fields": PAIR, "limits": {"accuracy": WITHIN}, **options})
