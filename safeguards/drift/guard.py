@@ -15,16 +15,16 @@ from torch import Tensor
 from safeguards.core.arguments import check_shares, check_whole
 from safeguards.core.batch import take
 from safeguards.core.errors import ConfigurationError, NotApplicable, RankError
-from safeguards.core.names import encode
 from safeguards.core.predictions import answered
-from safeguards.core.progress import progress
 from safeguards.core.safeguard import Safeguard, SafeguardOptions
 from safeguards.core.verdict import Measurement
+from safeguards.drift.counts import broken_by, check_ratio, row_count
 from safeguards.drift.features import PREDICTIONS, Numbers, numbers
 from safeguards.drift.findings import MIN_ROWS, compare, compared
 from safeguards.drift.frames import Source, check_source, module_frame, read_file
 from safeguards.drift.looks import Family, Looks
 from safeguards.drift.page import draw
+from safeguards.drift.pages import Pages, page_path
 from safeguards.drift.profile import Profile, profile
 from safeguards.drift.sample import RowSample
 from safeguards.drift.sides import RowTable, Seen, joined, on_one_grid, settled
@@ -51,7 +51,8 @@ class DriftReport(Safeguard):
     reference is not. It is stable when a distance of ``min_effect`` is excluded; between the two it is undecided and
     widens the interval. Where nothing drifted, any column is called drifted at any look of a fit with probability at
     most ``alpha``; beside columns that did drift, it is the expected share of false ones among those called drifted at
-    a look that is bounded, by what that look may spend.
+    a look that is bounded, by what that look may spend. ``row_ratio`` is the least and the most current rows per
+    reference row that are in order: outside it every column broke. None decides nothing; row counts are told anyway.
 
     ``reference`` is "train", a pandas data frame, or the path of a Parquet or CSV file; ``current`` is "validation"
     (the rows of the running loader; in a test its rows), a frame or a path. "train" and "validation" are read from the
@@ -68,7 +69,7 @@ class DriftReport(Safeguard):
 
     topic = "drift"
     measures = ("drifted_share",)
-    judged_by = ("alpha", "min_effect")
+    judged_by = ("alpha", "min_effect", "row_ratio")
 
     def __init__(
         self,
@@ -80,6 +81,7 @@ class DriftReport(Safeguard):
         sample: int = 5000,
         alpha: float = 0.05,
         min_effect: float = 0.1,
+        row_ratio: tuple[float, float] | None = None,
         seed: int = 0,
         report: bool = True,
         **options: Unpack[SafeguardOptions],
@@ -91,7 +93,7 @@ class DriftReport(Safeguard):
         self.sample, self.seed, self.report = sample, seed, report
         check_whole(self, MIN_ROWS, sample=sample)
         check_shares(self, alpha=alpha, min_effect=min_effect)
-        self.alpha, self.min_effect = alpha, min_effect
+        self.alpha, self.min_effect, self.row_ratio = alpha, min_effect, check_ratio(row_ratio)
         self.needs_identity = self.judges_weights = fields is not None
         self._asks_model = fields is not None and isinstance(reference, str)
         self._of = self.how.outputs_of or None
@@ -100,7 +102,7 @@ class DriftReport(Safeguard):
         self._given, self._read = self.how, ReadRows()
         self._known: dict[int, tuple[Profile, str | None]] = {}
         self._looks_at = Looks()
-        self._pages: dict[Path, partial[str | None]] = {}
+        self._pages = Pages()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """The reference is read anew for each fit, validation or test."""
@@ -227,14 +229,25 @@ class DriftReport(Safeguard):
         named = self.columns if self._in_table(scene) else None
         families = self._families((reference, current), named, now.outputs, scene)
         found = compare(reference, current, families=families.values(), min_effect=self.min_effect, columns=named)
+        count = row_count(
+            reference,
+            current,
+            found,
+            families=families.values(),
+            min_effect=self.min_effect,
+            ratio=self.row_ratio,
+        )
+        found = broken_by(count, found)
         rules: dict[str, Any] = {"alpha": self.alpha, "min_effect": self.min_effect, "seed": self.seed}
+        rules |= {"row_ratio": self.row_ratio}
         rules["spent"] = {name: family.plain() for name, family in families.items()}
         notes = left_out(now, self._of)
         if self.report:
             rules["page"] = self._keep_for_page(reference, current, found, scene)
-            notes += [] if scene.trainer.state.fn == "fit" else self._draw(scene.trainer)
+            notes += [] if scene.trainer.state.fn == "fit" else self._pages.draw(scene.trainer)
         torn_files = [text for text in (torn, torn_now) if text]
-        return measured(found, reference, current, notes=notes, torn=torn_files, rules=rules), families
+        answer = measured(found, reference, current, count=count, notes=notes, torn=torn_files, rules=rules)
+        return answer, families
 
     def _families(
         self,
@@ -292,26 +305,15 @@ class DriftReport(Safeguard):
     def _keep_for_page(
         self, reference: Profile, current: Profile, found: Mapping[str, Comparison], scene: Scene
     ) -> str:
-        loader = [] if scene.loader.name is None else [encode(scene.loader.name)]
-        name = "-".join([self.label, scene.moment.stage, *loader])
-        path = scene.directory / "drift" / f"{name}.html"
-        title, most = f"Data drift, {self.name}, {scene.moment}", min(1.0, self.limits["drifted_share"].bound)
-        self._pages[path] = partial(draw, reference.sample, current.sample, found, path, title=title, most=most)
+        path, title = page_path(self.label, scene), f"Data drift, {self.name}, {scene.moment}"
+        most = min(1.0, self.limits["drifted_share"].bound)
+        page = partial(draw, reference.sample, current.sample, found, path, title=title, most=most)
+        self._pages.keep(path, page)
         return str(path.relative_to(scene.directory))
-
-    def _draw(self, trainer: Trainer) -> list[str]:
-        """Draw what was kept; what went wrong with the charts."""
-        pages, self._pages = self._pages, {}
-        problems = []
-        with progress(trainer, "drift page", len(pages), after=0) as told:
-            for page in pages.values():
-                problems.append(page())
-                told()
-        return [problem for problem in problems if problem]
 
     def finish(self, trainer: Trainer, module: LightningModule) -> None:
         """Draw the last judgement of each loader, on rank 0."""
-        for problem in self._draw(trainer):
+        for problem in self._pages.draw(trainer):
             warnings.warn(f"drift report: {problem}", stacklevel=2)
 
 
