@@ -9,13 +9,16 @@ from typing import Any
 __all__ = ["add_commands"]
 
 
+POLICY = Path("conf/policy.yaml")
+
+
 def add_commands(commands: Any, *, tracking_uri: str) -> None:
     """Add them to the parser's commands; ``tracking_uri`` is the store unless another is named."""
     promote = _command(
         commands, "promote", "Promote a candidate to champion, or refuse it with every reason.", _promote
     )
     promote.add_argument("folder", type=Path, metavar="FOLDER", help="holds record.json and model/")
-    promote.add_argument("--policy", type=Path, default=Path("conf/policy.yaml"), help="(default: conf/policy.yaml)")
+    promote.add_argument("--policy", type=Path, default=POLICY, help=f"(default: {POLICY})")
     promote.add_argument("--why", default="", help="for the history")
     promote.add_argument(
         "--run", type=Path, dest="directory", metavar="DIR", help="of the run, to ask its spool and ledger too"
@@ -23,6 +26,9 @@ def add_commands(commands: Any, *, tracking_uri: str) -> None:
     rollback = _command(commands, "rollback", "Make an earlier champion the champion again.", _rollback)
     rollback.add_argument("--to", type=int, metavar="N", help="its version (default: the one under it)")
     rollback.add_argument("--why", default="", help="for the history")
+    rollback.add_argument(
+        "--policy", type=Path, help=f"says what may be loaded, to try the model first (default: {POLICY}, if there)"
+    )
     history = _command(commands, "history", "Print who made which version champion, when and why.", _history)
     audit = _command(
         commands, "audit", "Find what the gate did not do: moved aliases, changed files, old waivers.", _audit
@@ -60,12 +66,15 @@ def _promote(asked: argparse.Namespace) -> int:
 
 
 def _rollback(asked: argparse.Namespace) -> int:
-    from safeguards.gate import rollback
+    from safeguards.gate import Policy, rollback
     from safeguards.tracking import ModelRegistry
 
-    version = rollback(ModelRegistry(asked.model, asked.tracking_uri), to=asked.to, why=asked.why)
+    place = asked.policy or (POLICY if POLICY.exists() else None)
+    policy = None if place is None else Policy.read(place)
+    version = rollback(ModelRegistry(asked.model, asked.tracking_uri), to=asked.to, why=asked.why, policy=policy)
     if not asked.quiet:
-        print(f"{asked.model}: version {version} is champion")
+        told = "" if policy else "; its digests are right, and without --policy it was not loaded"
+        print(f"{asked.model}: version {version} is champion{told}")
     return 0
 
 

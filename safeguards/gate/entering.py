@@ -11,7 +11,7 @@ from safeguards.core.canonical import canonical, sha256
 from safeguards.core.errors import EvidenceError, RegistryError
 from safeguards.core.files import digest_of_file
 from safeguards.gate.candidate import Candidate
-from safeguards.gate.following import RECORD, follow, is_unfinished, newest_move
+from safeguards.gate.following import DONE, MOVING, RECORD, follow, is_moving, is_unfinished, newest_move
 from safeguards.gate.history import LONGEST_EXPIRING, Entry, History
 from safeguards.gate.judging import Ruling, judge
 from safeguards.gate.policy import Policy
@@ -58,6 +58,8 @@ class Gate:
                 f"was moved outside of the gate; put it right with safeguards rollback --to {expected or 'VERSION'}"
             )
         follow(registry, move)
+        if alias is not None and is_moving(registry, alias):
+            registry.tag(alias, {MOVING: DONE})
         return gate
 
     @property

@@ -7,13 +7,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from safeguards.core.errors import RegistryError
+from safeguards.core.errors import EvidenceError, RegistryError
 from safeguards.gate.candidate import Candidate
 from safeguards.gate.countersigning import signer_of_entries
 from safeguards.gate.following import MOST_ROUNDS, follow, is_told, newest_move
+from safeguards.gate.fresh import SECONDS, check_in_a_fresh_process
 from safeguards.gate.history import Entry, History, myself
 
 if TYPE_CHECKING:
+    from safeguards.gate.policy import Policy
     from safeguards.tracking import ModelRegistry
 
 __all__ = ["rollback"]
@@ -26,14 +28,17 @@ def rollback(
     why: str = "",
     who: str | None = None,
     now: datetime | None = None,
+    policy: Policy | None = None,
+    seconds: float = SECONDS,
 ) -> int:
     """Make an earlier champion the champion again; returns its version.
 
     By default the one before, then the one before that: never forth to what was taken off. A rollback that was stopped
-    is finished by the next one, which goes no further.
+    is finished by the next one, which goes no further. With ``policy``, which says what classes may be loaded, a fresh
+    process must load the model and predict within ``seconds``; without, digests alone are checked.
 
-    Raises `RegistryError` for a version that never was champion, `EvidenceError` when its files were changed,
-    `ConfigurationError` where keys are trusted and this host's is none of them.
+    Raises `RegistryError` for a version that never was champion, `EvidenceError` when its files were changed
+    or it does not predict here, `ConfigurationError` where keys are trusted and this host's is none of them.
     """
     signer = signer_of_entries()
     for _ in range(MOST_ROUNDS):
@@ -46,7 +51,9 @@ def rollback(
             return target
         record = next(entry.record for entry in history.entries if entry.after == target)
         with tempfile.TemporaryDirectory() as place:
-            Candidate.fetch(registry, record, Path(place))
+            found = Candidate.fetch(registry, record, Path(place))
+            if policy is not None:
+                _check_prediction(found, target, policy, seconds)
         moment = now or datetime.now(UTC)
         entry = history.next(
             when=moment.astimezone(UTC).isoformat(timespec="seconds"),
@@ -63,6 +70,13 @@ def rollback(
             follow(registry, entry)
             return target
     raise RegistryError(f"{MOST_ROUNDS} times another host was faster; run it again")
+
+
+def _check_prediction(found: Candidate, version: int, policy: Policy, seconds: float) -> None:
+    stored = found.stored
+    problem = check_in_a_fresh_process(stored.folder, digest=stored.digest, allowed=policy.classes, seconds=seconds)
+    if problem is not None:
+        raise EvidenceError(f"version {version} does not predict here any more: {problem}")
 
 
 def _stopped(registry: ModelRegistry, history: History) -> Entry | None:

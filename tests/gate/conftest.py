@@ -31,4 +31,5 @@ def at_once(monkeypatch):
     def check(folder, *, digest, allowed, seconds):
         return check_here(folder, digest=digest, allowed=allowed)
 
-    monkeypatch.setattr("safeguards.gate.promotion.check_in_a_fresh_process", check)
+    for room in ("promotion", "restoring"):
+        monkeypatch.setattr(f"safeguards.gate.{room}.check_in_a_fresh_process", check)

@@ -6,7 +6,8 @@ import signal
 
 import pytest
 
-from safeguards.gate import audit, promote, rollback
+from safeguards.gate import audit, champion, promote, rollback
+from safeguards.gate.following import MOVING
 from safeguards.tracking import ModelRegistry
 from tests.gate.evidence import GOOD
 from tests.gate.memory import MemoryRegistry, Store
@@ -39,7 +40,10 @@ def told(store):
     """What a registry says of itself, without the marks of time."""
     registry = MemoryRegistry(store)
     moves = [(one.action, one.before, one.after, one.version, one.record) for one in entries(registry)]
-    tags = [{key: value for key, value in one.tags.items() if "ruling" not in key} for one in registry.versions()]
+    tags = [
+        {key: value for key, value in one.tags.items() if not key.endswith(("ruling", "moving"))}
+        for one in registry.versions()
+    ]
     return registry.champion(), states(registry), moves, tags
 
 
@@ -90,6 +94,40 @@ def test_whoever_comes_next_finishes_what_was_stopped(folders, tmp_path):
     reasons = promote(folders["bad"], policy=ASKED, registry=MemoryRegistry(store)).reasons
     assert any(reason.startswith("champion: it was compared with") for reason in reasons)
     assert (store.alias, states(MemoryRegistry(store))) == (2, {1: "promoted", 2: "promoted", 3: "refused"})
+
+
+def test_who_moves_the_alias_too_late_and_is_killed_is_put_right_by_the_next(folders, tmp_path):
+    """Stalled before its alias while another was promoted: it is behind the history, and nobody moved it outside."""
+    store, third = begun(tmp_path / "store", folders), []
+
+    def stall(step):
+        if step == "before point" and not third:
+            third.append(step)
+            folder, _ = make(tmp_path / "third", MemoryRegistry(store), seed=5)
+            assert promote(folder, policy=ASKED, registry=MemoryRegistry(store)).admitted
+        elif step == "after point" and third:
+            raise Stopped(step)
+
+    with pytest.raises(Stopped):
+        promote(folders["good"], policy=ASKED, registry=MemoryRegistry(store, at=stall))
+    assert (store.alias, entries(MemoryRegistry(store))[-1].after) == (2, 3)
+    assert "was stopped before its alias moved" in str(audit(MemoryRegistry(store))[0])
+    assert (
+        champion(MemoryRegistry(store), tmp_path / "champion").record.digest
+        == entries(MemoryRegistry(store))[-1].record
+    )
+    assert (store.alias, audit(MemoryRegistry(store))) == (3, [])
+    store.alias = 2
+    assert "was moved outside of the gate" in str(audit(MemoryRegistry(store))[0]), "the mark is gone"
+
+
+def test_a_mark_of_long_ago_is_nobodys(folders, tmp_path):
+    store = begun(tmp_path / "store", folders)
+    promote(folders["good"], policy=ASKED, registry=MemoryRegistry(store))
+    store.alias = 1
+    for mark in ("2020-01-01T00:00:00+00:00 0a1b2c3d", "done", "x", ""):
+        MemoryRegistry(store).tag(1, {MOVING: mark})
+        assert "was moved outside of the gate" in str(audit(MemoryRegistry(store))[0])
 
 
 def stopping_before(word):

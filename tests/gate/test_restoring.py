@@ -2,8 +2,9 @@
 
 import pytest
 
-from safeguards.core.errors import RegistryError
+from safeguards.core.errors import EvidenceError, RegistryError
 from safeguards.gate import audit, promote, rollback
+from tests.gate.evidence import policy
 from tests.gate.memory import MemoryRegistry, Store
 from tests.gate.test_crashes import Stopped, counting, stopping, stopping_before
 from tests.gate.test_promotion import ASKED, entries, make
@@ -58,6 +59,21 @@ def test_another_version_may_be_named_after_one_that_was_stopped(tmp_path):
         rollback(MemoryRegistry(store, at=stopping_before("point")))
     assert rollback(MemoryRegistry(store), to=1) == 1
     assert (store.alias, moves(MemoryRegistry(store))) == (1, [(3, 2), (2, 1)])
+
+
+@pytest.mark.parametrize(
+    ("asked", "why"),
+    [(policy(classes=["other.*"]), "not among those that may be loaded"), (ASKED, "numbers differ")],
+)
+def test_with_a_policy_the_model_must_load_and_predict(tmp_path, registry, monkeypatch, asked, why):
+    crowned(tmp_path, registry, 2)
+    before = registry.history()
+    with monkeypatch.context() as patched:
+        patched.setattr("tests.gate.nets.Net.forward", lambda self, x: self.network(x) * 2)
+        with pytest.raises(EvidenceError, match=f"version 1 does not predict here any more: .*{why}"):
+            rollback(registry, policy=asked)
+    assert (registry.champion(), registry.history()) == (2, before)
+    assert rollback(registry, policy=ASKED) == 1
 
 
 def copied(store):
