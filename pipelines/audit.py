@@ -101,7 +101,7 @@ def _steps(held: Held, job: Job, settings: Settings) -> Mapping[str, Any]:
     job.step("publish", lambda at: held.publish(at, judged, f"audit-{job.folder.name}"))
     ended = {"model": settings.model, "delivery": settings.delivery, **held.ended(judged, noted)}
     if noted["alarm"]:
-        job.step("tell", lambda _: {"failures": settings.notice.send(ended, key=job.key)})
+        job.step("tell", lambda _: settings.notice.tell(ended, key=job.key))
     return ended
 
 

@@ -4,9 +4,9 @@
     python -m pipelines.retrain --config conf/retrain.yaml --delivery deliveries/2026-48 --force true
 
 The same delivery with the same configuration is one job: called again after a crash or kill -9 it goes on, called again
-after its end it says how it ended. Exit codes: 0 the challenger is champion now; 3 the gate kept the champion, or the
-safeguards ended the training; 4 nothing called for a retraining; 5 another retraining of this model is at work; 6 the
-data are refused; 1 it broke; 2 the configuration is wrong.
+after its end it says how it ended. Exit codes: 0 the challenger is champion now; 3 the gate kept the champion, the
+safeguards ended the training, or another model is champion since; 4 nothing called for a retraining; 5 another
+retraining of this model is at work; 6 the data are refused; 1 it broke; 2 the configuration is wrong.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from safeguards.retraining import (
     Round,
     SearchFor,
     Shelf,
+    as_of_now,
     carded,
     carded_again,
     conclusion,
@@ -117,7 +118,7 @@ def retrain(settings: Settings, told: Mapping[str, Any]) -> Mapping[str, Any]:
             command=FIT,
             read=read,
         )
-        ended = _steps(this, settings, opened)
+        ended = as_of_now(_steps(this, settings, opened), registry.champion)
     print(conclusion(ended))
     return ended
 
@@ -141,7 +142,7 @@ def _steps(this: Round, settings: Settings, opened: Audit | None) -> Mapping[str
             ended = ending(about, trained, ruled, carded(job, lambda at: this.card(at, ruled)))
         if opened is not None:
             job.step("answer", lambda _: this.answer(opened))
-    job.step("tell", lambda _: {"failures": settings.notice.send(ended, key=job.key)})
+    job.step("tell", lambda _: settings.notice.tell(ended, key=job.key))
     return carded_again(job, lambda at: this.card(at, ended), ended)
 
 

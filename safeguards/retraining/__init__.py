@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from safeguards.retraining.comparing import FROZEN, compared
     from safeguards.retraining.deciding import Decision, broken, decision, refuse_broken
     from safeguards.retraining.desk import Desk, Scheduled
-    from safeguards.retraining.endings import COMPLETE, conclusion, ending
+    from safeguards.retraining.endings import COMPLETE, as_of_now, conclusion, ending
     from safeguards.retraining.intake import MANIFEST, Delivery, Manifest, deliver, take, taken
     from safeguards.retraining.job import Job, only_one
     from safeguards.retraining.keeping import KeepModel, Kept
@@ -63,6 +63,7 @@ __all__ = [
     "Trigger",
     "alarms",
     "answers",
+    "as_of_now",
     "asked_of",
     "broken",
     "carded",
@@ -96,7 +97,7 @@ _HOMES = {
     **dict.fromkeys(("FROZEN", "compared"), "comparing"),
     **dict.fromkeys(("Decision", "broken", "decision", "refuse_broken"), "deciding"),
     **dict.fromkeys(("Desk", "Scheduled"), "desk"),
-    **dict.fromkeys(("COMPLETE", "conclusion", "ending"), "endings"),
+    **dict.fromkeys(("COMPLETE", "as_of_now", "conclusion", "ending"), "endings"),
     **dict.fromkeys(("MANIFEST", "Delivery", "Manifest", "deliver", "take", "taken"), "intake"),
     **dict.fromkeys(("Job", "only_one"), "job"),
     **dict.fromkeys(("KeepModel", "Kept"), "keeping"),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from safeguards.tracking import safe_line
 
-__all__ = ["COMPLETE", "conclusion", "ending"]
+__all__ = ["COMPLETE", "as_of_now", "conclusion", "ending"]
 
 COMPLETE = "complete"
 """The state of a training that came to its end, so that there is a challenger."""
@@ -26,6 +26,16 @@ def ending(about: Plain, trained: Plain | None = None, ruled: Plain | None = Non
     if ruled is None:
         return {**about, "ended": "kept", "reasons": [f"the safeguards ended the training: {trained['reason']}"]}
     return {**about, "ended": "promoted" if ruled["admitted"] else "kept", **ruled, **(card or {})}
+
+
+def as_of_now(ended: Plain, champion: Callable[[], int | None]) -> Plain:
+    """``ended``, unless it tells of a promotion and another version is ``champion`` now: that one was kept."""
+    if ended["ended"] != "promoted" or (now := champion()) == ended["version"]:
+        return ended
+    held = "no model is champion" if now is None else f"version {now} is champion"
+    told = f"version {ended['version']} was promoted then, and {held} now"
+    why = f"{told}: `safeguards history {ended['model']}` says why"
+    return {**ended, "ended": "kept", "reasons": [why]}
 
 
 def conclusion(ended: Plain) -> str:

@@ -75,6 +75,13 @@ class Notice:
         failures += [self._post(body, key)] if self.address else []
         return [redact(why, secrets) for why in failures if why is not None]
 
+    def tell(self, message: Mapping[str, Any], *, key: str) -> dict[str, list[str]]:
+        """`send` as a step of a job: what did not arrive is logged, and in the answer under ``failures``."""
+        failures = self.send(message, key=key)
+        for failure in failures:
+            log.warning("how it ended was not told: %s", failure)
+        return {"failures": failures}
+
     @contextmanager
     def of_failure(self, what: str, shelf: Shelf) -> Iterator[None]:
         """Tell how ``what``, such as "live audit", ended where it raises; the error goes on as it was raised.

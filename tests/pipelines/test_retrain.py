@@ -105,6 +105,9 @@ def test_called_again_it_says_how_it_ended_and_does_nothing(
 ) -> None:
     assert run(monkeypatch, asked(place, "first")) == 0
     assert "retraining:" not in capsys.readouterr().out
+    monkeypatch.setattr(ModelRegistry, "champion", lambda _: 7)
+    assert run(monkeypatch, asked(place, "first")) == 3
+    assert "version 1 was promoted then, and version 7 is champion now" in capsys.readouterr().out
 
 
 def test_new_data_without_drift_call_for_nothing_when_only_drift_does(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from safeguards.retraining import COMPLETE, conclusion, ending
+import pytest
+
+from safeguards.retraining import COMPLETE, as_of_now, conclusion, ending
 
 ABOUT = {"model": "risk", "decision": "new data", "job": "jobs/7"}
 RULED = {"admitted": True, "reasons": [], "waived": [], "version": 2}
@@ -37,3 +39,17 @@ def test_people_read_why_and_where() -> None:
     ]
     told = conclusion(ending(ABOUT, TRAINED, RULED, {"no_card": "the disk is full", "card": "card.html"}))
     assert told.splitlines() == ["risk: promoted; new data", "  card.html"]
+
+
+@pytest.mark.parametrize(("champion", "held"), [(1, "version 1 is champion"), (None, "no model is champion")])
+def test_a_promotion_that_was_taken_back_is_none(champion: int | None, held: str) -> None:
+    promoted = ending(ABOUT, TRAINED, RULED, {"card": "card.html"})
+    assert as_of_now(promoted, lambda: 2) == promoted
+    now = as_of_now(promoted, lambda: champion)
+    why = f"version 2 was promoted then, and {held} now: `safeguards history risk` says why"
+    assert now == {**promoted, "ended": "kept", "reasons": [why]}
+
+
+def test_what_promoted_nobody_asks_nobody_who_is_champion() -> None:
+    kept = ending(ABOUT, TRAINED, {**RULED, "admitted": False, "version": None})
+    assert as_of_now(kept, lambda: pytest.fail("asked")) == kept

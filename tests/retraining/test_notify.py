@@ -117,6 +117,12 @@ def test_a_command_reads_the_message_and_no_shell_reads_the_command(tmp_path) ->
     assert [path.name for path in tmp_path.iterdir()] == [file.name]
 
 
+def test_what_a_job_could_not_tell_is_logged_and_kept(caplog: pytest.LogCaptureFixture) -> None:
+    told = Notice(command=["/nowhere/mail"]).tell({"ended": "kept"}, key="k")
+    why = "the command /nowhere/mail cannot be run: No such file or directory"
+    assert (told, caplog.messages) == ({"failures": [why]}, [f"how it ended was not told: {why}"])
+
+
 def test_a_command_that_fails_is_told_in_one_line_without_secrets() -> None:
     code = f"import sys; sys.exit('first\\nhttps://u:{CANARY}@host')"
     (why,) = Notice(command=[sys.executable, "-c", code]).send({}, key="k")

@@ -231,3 +231,16 @@ def test_two_processes_make_one_run_and_only_the_first_loads_mlflow(here: Path) 
     assert second.value == {"run": None, "loaded_mlflow": False}
     assert run.data.metrics["safeguard/count/rows"] == 8
     assert run.data.tags["safeguards.ended"] == "finished"
+
+
+def test_mlflow_finds_runs_by_what_was_judged(here: Path) -> None:
+    for outcome in ("FAIL", "PASS", "FAIL"):
+        tracker = MLflowTracker(tags={"wanted": outcome})
+        tracker.publish_safeguards(summary(here / f"run {tracker.run_id}", outcome=outcome))
+        tracker.finalize()
+    store = client(here)
+    everywhere = [one.experiment_id for one in store.search_experiments()]
+    for tag in ("safeguards.outcome", "safeguards.fairness.gap"):
+        for outcome, count in {"FAIL": 2, "PASS": 1, "ERROR": 0}.items():
+            found = store.search_runs(everywhere, f"tags.{tag} = '{outcome}'")
+            assert [run.data.tags["wanted"] for run in found] == [outcome] * count
