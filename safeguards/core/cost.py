@@ -62,7 +62,8 @@ class Meter:
 
     def begin_fit(self) -> None:
         """What has run so far belongs to earlier fits, and counts on."""
-        self._earlier, self.left_out = self.fit_seconds, 0
+        self._earlier = self.fit_seconds
+        self.left_out = 0
 
     @contextmanager
     def running(self) -> Iterator[None]:
