@@ -55,7 +55,7 @@ def training_loader(trainer: Trainer, module: LightningModule) -> DataLoader[Any
         raise NotApplicable(
             f"training rows are read from one DataLoader, this trainer trains on a {type(loader).__name__}"
         )
-    vars(trainer)[TRAINED_ON] = loader  # held by no other: a loader may know its trainer and keep it alive
+    vars(trainer)[TRAINED_ON] = loader  # in a weak map, a loader that knows its trainer would keep it alive
     return loader
 
 

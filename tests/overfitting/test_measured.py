@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import copy
+import gc
 import math
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -262,6 +264,16 @@ def test_after_a_fit_the_rows_that_it_trained_on_are_the_training_rows(tmp_path:
     assert (last.moment.stage, last.n) == ("test", 48 + 40)
     expected = mean_loss(module.eval(), rows(40, seed=2)) - mean_loss(module, TensorDataset(*rows(64)[:48]))
     assert last.value == pytest.approx(expected, abs=1e-6)
+
+
+def test_a_loader_that_knows_its_trainer_does_not_keep_it_alive(tmp_path: Path) -> None:
+    runner, train = trainer(tmp_path, guard(), max_epochs=1), DataLoader(rows(64), 16)
+    vars(train.dataset)["owner"] = runner
+    runner.fit(Net(), train, DataLoader(rows(32, seed=1), 16))
+    gone = weakref.ref(runner)
+    del runner, train
+    gc.collect()
+    assert gone() is None
 
 
 def test_a_cap_on_cost_lowers_the_training_rows_and_says_so(tmp_path: Path) -> None:
