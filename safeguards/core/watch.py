@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from pathlib import Path
@@ -77,6 +78,29 @@ class Watch:
             self._refuse(
                 f"the loaders are combined as {mode!r}: rows can be told apart only where they come one by one"
             )
+
+        if self.partitioned and self.ranks.world > 1:
+            self._refuse_uneven()
+
+    def _refuse_uneven(self) -> None:
+        """All ranks: where weights are in parts a forward takes all of them, and one with a batch more would wait.
+
+        That of the user's own step waits too, and so what is wrong is told before it does.
+        """
+        trainer, world = self.trainer, self.ranks.world
+        own = trainer.num_val_batches if self.stage == "validate" else trainer.num_test_batches
+        counts = self.ranks.gather(own if isinstance(own, list) else [own])
+        for desk, each in zip(self.desks, zip(*counts, strict=False), strict=False):
+            if len(set(each)) == 1:
+                continue
+            why = (
+                f"the loader gives the processes {', '.join(map(str, each))} batches: with weights in parts all of "
+                "them make every forward together, so give each as many, as Lightning's own sampler does"
+            )
+            if self.ranks.rank == 0:
+                warnings.warn(f"not judged, and a step that calls the model will wait for ever: {why}", stacklevel=2)
+            for entry in desk.entries:
+                entry.error = RankError([(rank, why) for rank in range(world)], world=world)
 
     def _refuse(self, why: str) -> None:
         for desk in self.desks:

@@ -108,6 +108,23 @@ def identities(strategy: str) -> dict[str, Any]:
     return found
 
 
+class Silent(Net):
+    """Its own step calls no model, so whatever waits is the safeguards'."""
+
+    def validation_step(self, batch: Any, _: int, dataloader_idx: int = 0) -> None:
+        """Looks at nothing."""
+
+
+def uneven(strategy: str) -> list[Any]:
+    """Two loaders: of the first each rank has another number of batches."""
+    batches = [loader(16 + 8 * RANK, batch_size=8), loader(16, batch_size=8)]
+    with tempfile.TemporaryDirectory() as root:
+        guard = Accuracy(fields=BatchFields(inputs=0, target=1, row_id=lambda batch: batch[0][:, 0] + RANK))
+        job = trainer(root, guard, strategy=strategy, devices=WORLD, use_distributed_sampler=False)
+        job.validate(Silent(), batches, verbose=False)
+    return [(v.moment.loader, str(v.outcome), v.n, v.reason) for v in verdicts(job)]
+
+
 def resumed(strategy: str, root: str) -> dict[str, Any]:
     """A fit, its checkpoint, and a second fit that goes on from it with another limit and reaction."""
     path = Path(root, "half.ckpt")

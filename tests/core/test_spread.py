@@ -41,6 +41,15 @@ def test_row_identity_of_every_kind_of_loader() -> None:
     assert (two["shuffled"]["n"], two["shuffled"]["right"]) == (57, one["shuffled"]["right"])
 
 
+def test_ranks_with_other_numbers_of_batches_do_not_wait_for_each_other_where_weights_are_in_parts() -> None:
+    first, second = launch(f"{JOBS}:uneven", 2, strategy="deepspeed_cpu_stage_3")
+    assert first.value == second.value
+    refused, judged = first.value
+    assert refused[:3] == ["0", "ERROR", 0]
+    assert "the loader gives the processes 2, 3 batches" in refused[3]
+    assert judged[:3] == ["1", "PASS", 32]
+
+
 @pytest.mark.parametrize(
     ("strategy", "world"), [("ddp", 2), ("deepspeed_cpu_stage_2", 2), ("deepspeed_cpu_stage_3", 2)]
 )
