@@ -14,7 +14,7 @@ from packaging.requirements import Requirement
 from safeguards._cli import doctor
 from safeguards.card import review_app
 from safeguards.cli import main
-from safeguards.core.errors import ConfigurationError
+from safeguards.core.errors import StoreAway
 from safeguards.core.verdict import Moment, Outcome, Verdict
 from safeguards.deepspeed import ops
 from safeguards.gate.fresh import check_here
@@ -130,7 +130,7 @@ def test_nothing_that_is_kept_holds_a_secret_and_no_page_a_live_tag(
 def test_an_error_quotes_no_address_with_its_password(
     here: Path, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    with pytest.raises(ConfigurationError) as caught:
+    with pytest.raises(StoreAway) as caught:
         ModelRegistry("risk", AWAY).champion()
     assert caught.value.__cause__ is None
     tracker = MLflowTracker(tracking_uri=AWAY)

@@ -12,6 +12,7 @@ from safeguards.gate import History, audit, champion, promote, rollback
 from safeguards.tracking import ModelRegistry
 from safeguards.tracking.registered import HOME
 from tests.core.test_signing import keys
+from tests.gate.evidence import GOOD
 from tests.gate.memory import MemoryRegistry
 from tests.gate.test_promotion import ASKED, make
 
@@ -98,6 +99,26 @@ def test_a_history_in_a_run_that_was_deleted(tmp_path, in_mlflow, client):
     assert any("was deleted: restore that run" in line for line in found(ModelRegistry("risk")))
     with pytest.raises(RegistryError, match="was deleted: restore that run"):
         promote(folder, policy=ASKED, registry=ModelRegistry("risk"))
+
+
+@pytest.mark.parametrize("keyed", [True, False])
+def test_an_entry_of_a_strangers_own(tmp_path, registry, request, keyed):
+    """The next parameter is free. Without keys a history is none against somebody who may write to MLflow."""
+    if keyed:
+        request.getfixturevalue("signing")
+    promoted(tmp_path / "a", registry)
+    folder, sealed = make(tmp_path / "b", registry, seed=1, verdicts=GOOD[:1])
+    assert not promote(folder, policy=ASKED, registry=registry).admitted
+    told = {"when": "2026-11-28T00:00:00+00:00", "who": "gate", "why": "weekly", "action": "promoted", "policy": ""}
+    entry = History.read(registry).next(before=1, after=2, version=2, record=sealed.digest, **told)
+    assert registry.append(3, entry.text(None))
+    registry.point(2)
+    if keyed:
+        assert found(registry)[0].startswith("history: entry 3: the signature of entry 3 ")
+        with pytest.raises(RegistryError, match="entry 3: the signature of entry 3"):
+            champion(registry, tmp_path / "fetched")
+    else:
+        assert found(registry) == []
 
 
 def test_a_pickle_beside_a_record(tmp_path, in_mlflow, client):
