@@ -5,6 +5,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 DATA ?= diabetes
 TORCH := 2.13.0
+WORKERS ?= 2
 
 # No library reports home; safeguards/_telemetry.py does the same for its users.
 export DO_NOT_TRACK := true
@@ -18,8 +19,9 @@ demo: $(VENV)/.ready
 loop: $(VENV)/.ready
 	$(RUN) -m pipelines.loop
 
+# Files go to workers in their order; a file stays whole, because its tests share what took long to make.
 test: $(VENV)/.ready
-	$(RUN) -m pytest
+	$(RUN) -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.ready
 	$(RUN) -m ruff check
