@@ -131,6 +131,8 @@ def reach(uri: str) -> None:
             with quiet():
                 MlflowClient(uri).search_experiments(max_results=1)
         return
+    except (ConfigurationError, StoreAway):
+        raise
     except Exception as error:
         cause, refused = said(error), is_refusal(error)
     if refused:
@@ -263,7 +265,7 @@ def _check_port(uri: str) -> None:
         return
     except (OSError, ValueError) as error:
         cause = said(error)
-    raise StoreAway(f"{cause}; start the database, or name another tracking_uri")
+    raise StoreAway(f"{said(uri)!r} does not answer: {cause}; start the database, or name another tracking_uri")
 
 
 def _refuse(cause: str, remedy: str) -> None:
