@@ -7,7 +7,7 @@ that rejected. ``unseen_values`` and ``too_few_rows`` are told and count for not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -72,17 +72,20 @@ def compare(
     families: Iterable[Family],
     min_effect: float,
     columns: Sequence[str] | None = None,
+    known: Mapping[str, Sequence[Effect]] | None = None,
 ) -> dict[str, Comparison]:
     """Every column of either side (or those named in ``columns``), in the order of the reference.
 
-    Each belongs to one of the ``families``, which are judged apart.
+    Each belongs to one of the ``families``, which are judged apart. Effects that are ``known`` are not computed again.
     """
+    known = known or {}
     names = compared(reference, current, columns)
     absent = {name: gone for name in names if (gone := _absent(name, reference, current))}
     pairs = {name: _aligned(reference.columns[name], current.columns[name]) for name in names if name not in absent}
     findings = {name: [gone] for name, gone in absent.items()}
     findings |= {name: _look(*pair) for name, pair in pairs.items()}
-    effects = {name: _effects(*pair) for name, pair in pairs.items() if not _breaks(findings[name])}
+    whole = {name: pair for name, pair in pairs.items() if not _breaks(findings[name])}
+    effects = {name: known[name] if name in known else _effects(*pair) for name, pair in whole.items()}
     judged: dict[str, tuple[Standing, float]] = {}
     for family in families:
         together = {name: effects[name] for name in family.columns if name in effects}

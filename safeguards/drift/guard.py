@@ -22,7 +22,7 @@ from safeguards.drift.counts import broken_by, check_ratio, row_count
 from safeguards.drift.features import PREDICTIONS, Numbers, numbers
 from safeguards.drift.findings import MIN_ROWS, compare, compared
 from safeguards.drift.frames import Source, check_source, module_frame, read_file
-from safeguards.drift.looks import Family, Looks
+from safeguards.drift.looks import Family, Looks, Repeated
 from safeguards.drift.page import draw
 from safeguards.drift.pages import Pages, page_path
 from safeguards.drift.profile import Profile, profile
@@ -101,7 +101,7 @@ class DriftReport(Safeguard):
             self.how = replace(self.how, outputs_of=None, features_of=self._of)
         self._given, self._read = self.how, ReadRows()
         self._known: dict[int, tuple[Profile, str | None]] = {}
-        self._looks_at = Looks()
+        self._looks_at, self._repeated = Looks(), Repeated()
         self._pages = Pages()
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -228,15 +228,11 @@ class DriftReport(Safeguard):
         (reference, torn), (current, torn_now) = self._reference(then, scene, k), self._current(now, scene, k)
         named = self.columns if self._in_table(scene) else None
         families = self._families((reference, current), named, now.outputs, scene)
-        found = compare(reference, current, families=families.values(), min_effect=self.min_effect, columns=named)
-        count = row_count(
-            reference,
-            current,
-            found,
-            families=families.values(),
-            min_effect=self.min_effect,
-            ratio=self.row_ratio,
-        )
+        asked: dict[str, Any] = {"families": families.values(), "min_effect": self.min_effect}
+        known = self._repeated.known(_place(scene), families)
+        found = compare(reference, current, columns=named, known=known, **asked)
+        self._repeated.keep(_place(scene), families, found)
+        count = row_count(reference, current, found, ratio=self.row_ratio, **asked)
         found = broken_by(count, found)
         rules: dict[str, Any] = {"alpha": self.alpha, "min_effect": self.min_effect, "seed": self.seed}
         rules |= {"row_ratio": self.row_ratio}

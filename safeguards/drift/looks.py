@@ -10,14 +10,18 @@ the families.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from safeguards.core.intervals import alpha_of_look
 from safeguards.drift.profile import Column, Profile
 
-__all__ = ["Family", "Looks"]
+if TYPE_CHECKING:
+    from safeguards.drift.findings import Comparison
+    from safeguards.drift.measures import Effect
+
+__all__ = ["Family", "Looks", "Repeated"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,6 +75,28 @@ class Looks:
             str(place): {str(name): (str(digest), int(look)) for name, (digest, look) in known.items()}
             for place, known in memory.items()
         }
+
+
+class Repeated:
+    """The effects of the last look by place and family: the same data are not tested again."""
+
+    def __init__(self) -> None:
+        self._last: dict[tuple[str, str], tuple[str, dict[str, Sequence[Effect]]]] = {}
+
+    def known(self, place: str, families: Mapping[str, Family]) -> dict[str, Sequence[Effect]]:
+        """Effects by column, of the families whose data are those of the last look."""
+        last = {name: self._last.get((place, name), ("", {})) for name in families}
+        return {
+            column: effects
+            for name, (digest, kept) in last.items()
+            if digest == families[name].digest
+            for column, effects in kept.items()
+        }
+
+    def keep(self, place: str, families: Mapping[str, Family], found: Mapping[str, Comparison]) -> None:
+        """These were found now."""
+        for name, family in families.items():
+            self._last[place, name] = family.digest, {column: found[column].effects for column in family.columns}
 
 
 def _digest(columns: Collection[str], sides: tuple[Profile, Profile]) -> str:

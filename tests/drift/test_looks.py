@@ -17,9 +17,11 @@ from torch.utils.data import DataLoader
 
 from safeguards import BatchFields, DriftReport, Limit, verdicts
 from safeguards.core.intervals import alpha_of_look
-from safeguards.drift.looks import Family, Looks
+from safeguards.drift import findings
+from safeguards.drift.looks import Family, Looks, Repeated
 from safeguards.drift.measures import Effect, Standing, judge, number_effect
 from safeguards.drift.profile import Profile, profile
+from tests.drift.one_look import compare_once
 from tests.drift.test_guard import Net, rows, trainer
 
 BEFORE = pd.DataFrame({"x": [1.0, 2.0, np.nan], "w": ["ab", "c", "d"]})
@@ -169,3 +171,32 @@ def test_where_the_model_is_not_asked_the_inputs_have_all_of_alpha(tmp_path: Pat
     assert verdict.details["spent"] == {
         "inputs": Family(columns=(), digest="", look=1, alpha=alpha_of_look(0.05, 1)).plain()
     }
+
+
+def test_columns_whose_data_stay_are_tested_once_and_found_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tested: list[int] = []
+
+    def counting(*sides: Any) -> Any:
+        tested.append(1)
+        return number_effect(*sides)
+
+    monkeypatch.setattr(findings, "number_effect", counting)
+    running = trainer(tmp_path, guard(), max_epochs=3)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        running.fit(Learns(4), DataLoader(rows(0, 300), 100, shuffle=True), DataLoader(rows(1, 300), 100))
+    assert len(tested) == 4 + 3 * 1  # features once, the predicted score at every look
+    columns = [verdict.details["columns"] for verdict in verdicts(running)]
+    assert all(one["feature 0"] == columns[0]["feature 0"] for one in columns)
+    assert columns[0]["predicted score"]["distance"] != columns[2]["predicted score"]["distance"]
+
+
+def test_what_was_found_is_known_of_the_same_data_at_the_same_place_alone() -> None:
+    repeated, families = Repeated(), {"inputs": Family(columns=["x"], digest="a", look=1, alpha=0.05)}
+    found = compare_once(side(BEFORE), side(BEFORE))
+    repeated.keep("validate/", families, found)
+    assert repeated.known("validate/", families) == {"x": found["x"].effects}
+    assert repeated.known("test/", families) == {}
+    assert repeated.known("validate/", {"inputs": Family(columns=["x"], digest="b", look=2, alpha=0.05)}) == {}
