@@ -207,7 +207,11 @@ def _read(text: str, verifier: Verifier | None) -> Entry:
     if held.get("digest", None if entry.model else entry.digest) != entry.digest:
         raise EvidenceError("it was edited: its text does not give its digest")
     if verifier is not None:
-        signature = f"{held['signature'] or '{}'}\n".encode()
+        if held["signature"] is None:
+            raise EvidenceError(
+                "it is not signed; if keys came after it, read the history and run safeguards countersign"
+            )
+        signature = f"{held['signature']}\n".encode()
         verifier.check_bytes(entry.digest, signature, what=f"the signature of entry {entry.number}")
     return entry
 
