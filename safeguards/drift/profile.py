@@ -14,7 +14,7 @@ from safeguards.core.errors import NotApplicable
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Column", "Kind", "Profile", "profile"]
+__all__ = ["Column", "Kind", "Profile", "number_column", "profile"]
 
 Kind = Literal["number", "time", "words", "empty"]
 
@@ -104,6 +104,15 @@ def _column(series: pd.Series[Any], places: NDArray[np.int64], loose: bool) -> C
     values = _numbers(sampled) if kind == "number" else _seconds(sampled) if kind == "time" else np.empty(0)
     infinities = _infinities(series) if kind == "number" else 0
     return Column(**common, infinities=infinities, values=values[np.isfinite(values)], loose=loose)
+
+
+def number_column(values: NDArray[np.float32]) -> Column:
+    """A column of n numbers (n,) that all are in the sample: what `profile` makes of it, without pandas."""
+    given = values[~np.isnan(values)].astype(np.float64)
+    finite = given[np.isfinite(given)]
+    kind: Kind = "number" if len(given) else "empty"
+    gaps = len(values) - len(given)
+    return Column(kind=kind, rows=len(values), gaps=gaps, infinities=len(given) - len(finite), values=finite)
 
 
 def _kind(sampled: pd.Series[Any]) -> Kind:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from safeguards.drift.features import PREDICTED_CLASS, PREDICTIONS, levelled
-from safeguards.drift.profile import Profile, profile
+from safeguards.drift.profile import Profile, number_column, profile
 from safeguards.drift.sample import RowSample
 
 if TYPE_CHECKING:
@@ -68,7 +68,13 @@ class RowTable:
 
     def profile(self, *, sample: int, seed: int) -> Profile:
         """The same as a profile; what was refused is left out."""
-        return replace(profile(self._frame(), sample=sample, seed=seed), rows=self.rows)
+        frame = self._frame()
+        if len(frame) > sample:
+            return replace(profile(frame, sample=sample, seed=seed), rows=self.rows)
+        words = profile(frame[[name for name in frame if name == PREDICTED_CLASS]], sample=sample).columns
+        arrays = {name: self.values[:, place].numpy() for place, name in enumerate(self.names) if name in frame}
+        columns = {name: words.get(name) or number_column(array) for name, array in arrays.items()}
+        return Profile(rows=self.rows, columns=columns, sample=frame)
 
     def _frame(self) -> pd.DataFrame:
         import pandas as pd

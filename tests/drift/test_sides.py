@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import torch
 
 from safeguards.core.ranks import Ranks
+from safeguards.drift.features import PREDICTIONS
+from safeguards.drift.profile import profile
 from safeguards.drift.sample import RowSample
 from safeguards.drift.sides import RowTable, Seen, on_one_grid, settled
 
@@ -54,3 +57,21 @@ def test_a_unit_that_always_says_the_same_is_the_same_on_both_sides_whatever_the
     then, now = on_one_grid(then, now)
     assert then.values[:, 1:].tolist() == now.values[:, 1:].tolist() == [[1.0, 0.25]] * 3
     assert now.values[0, 0] == torch.tensor(noise)
+
+
+def test_a_table_of_numbers_has_the_profile_that_its_frame_has() -> None:
+    values = torch.randn(40, 5, generator=torch.Generator().manual_seed(0))
+    values[:9, 0], values[:, 1], values[3, 2] = torch.nan, torch.nan, torch.inf
+    values[:, 3] = (values[:, 3] > 0).float()
+    table = RowTable(names=["x", "gone", "wide", *PREDICTIONS], values=values, rows=70)
+    for rows in (table, table.refuse(predictions="not asked")):
+        found, expected = rows.profile(sample=40, seed=0), profile(rows._frame(), sample=40)
+        assert found.rows == 70
+        assert list(found.columns) == list(expected.columns)
+        assert found.sample.equals(expected.sample)
+        for name, column in found.columns.items():
+            same = replace(column, values=expected.columns[name].values)
+            assert same == expected.columns[name]
+            assert column.values.tolist() == expected.columns[name].values.tolist()
+            assert column.values.dtype == expected.columns[name].values.dtype
+    assert len(table.profile(sample=30, seed=0).sample) == 30
