@@ -232,7 +232,10 @@ class DriftReport(Safeguard):
         known = self._repeated.known(_place(scene), families)
         found = compare(reference, current, columns=named, known=known, **asked)
         self._repeated.keep(_place(scene), families, found)
-        count = row_count(reference, current, found, ratio=self.row_ratio, **asked)
+        thinned = self.meter.cap is not None and not self._in_table(
+            scene
+        )  # by the cap, so that their number says nothing
+        count = row_count(reference, current, found, ratio=None if thinned else self.row_ratio, **asked)
         found = broken_by(count, found)
         rules: dict[str, Any] = {"alpha": self.alpha, "min_effect": self.min_effect, "seed": self.seed}
         rules |= {"row_ratio": self.row_ratio}

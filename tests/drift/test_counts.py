@@ -106,3 +106,11 @@ def test_a_rule_that_is_none_is_refused(ratio: Any) -> None:
 
 def test_a_rule_from_yaml_is_a_list() -> None:
     assert check_ratio([0, 2]) == (0.0, 2.0)
+
+
+def test_rows_that_a_cap_leaves_out_are_not_lost(tmp_path: Path) -> None:
+    asked: dict[str, Any] = {"reference": "train", "fields": FIELDS, "limits": LIMITS, "report": False}
+    guard = DriftReport(row_ratio=(0.9, 1.1), max_share_of_fit=0.01, **asked)
+    found = fitted(tmp_path, guard, rows(0, n=400), rows(1, n=400), Net(4))
+    assert found.outcome is not Outcome.FAIL
+    assert found.details.get("rows", {}).get("current", 0) < 360
