@@ -163,7 +163,7 @@ def what_rows_show(found: Sequence[Verdict], rows: int, who: str) -> str:
     if not undecided:
         return ""
     needed = sorted((verdict.rows_to_decide, verdict.measure) for verdict in undecided if verdict.rows_to_decide)
-    told = f"INCONCLUSIVE is no pass: {rows} {who} do not tell whether a value is within its limit or beyond it."
+    told = f"INCONCLUSIVE is no pass; {rows} {who} do not tell whether a value is within its limit or beyond it."
     if not needed:
         return told
     (fewest, easiest), (most, hardest) = needed[0], needed[-1]

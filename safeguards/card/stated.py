@@ -69,7 +69,7 @@ class Stated:
         except (OSError, ValueError, yaml.YAMLError) as error:
             raise ConfigurationError(f"cannot read {path}: {' '.join(str(error).split())}") from error
         if not isinstance(found, Mapping):
-            raise ConfigurationError(f"{path} holds no keys: see conf/card.yaml")
+            raise ConfigurationError(f"{path} holds no keys; see conf/card.yaml")
         return cls(**{str(name): _checked(path, str(name), value) for name, value in found.items()})
 
     @property

@@ -36,7 +36,7 @@ def signer_of_entries() -> Signer | None:
         )
     if not verifier.trusts(signer):
         raise ConfigurationError(
-            f"the key that {SIGNING_KEY} names is not among those of {VERIFYING_KEYS}: add its public key there"
+            f"the key that {SIGNING_KEY} names is not among those of {VERIFYING_KEYS}; add its public key there"
         )
     return signer
 
@@ -52,7 +52,7 @@ def countersign(registry: ModelRegistry, *, why: str = "", who: str | None = Non
     """
     signer = signer_of_entries()
     if signer is None:
-        raise ConfigurationError(f"countersign() needs a key: set {SIGNING_KEY} to the file of a private key")
+        raise ConfigurationError(f"countersign() needs a key; set {SIGNING_KEY} to the file of a private key")
     moment = now or datetime.now(UTC)
     for _ in range(MOST_ROUNDS):
         history = _as_it_stands(registry)

@@ -148,7 +148,7 @@ class Gate:
     def _about_key(self, record: Record, current: Record | None) -> list[str]:
         if current is None or current.key != record.key or current.digest == record.digest:
             return []
-        return ["key: the champion was trained on the same data with the same configuration; there is nothing to gain"]
+        return ["champion: it was trained on the same data with the same configuration; there is nothing to gain"]
 
     def entry(
         self, ruling: Ruling, version: Version, record: Record, policy: Policy, now: datetime, who: str, why: str

@@ -198,4 +198,4 @@ def _check(address: str) -> None:
     except ValueError:
         sound = False
     if not sound:
-        raise ConfigurationError("webhook: expected an address that begins with http:// or https:// and names a host")
+        raise ConfigurationError("the webhook needs an address that begins with http:// or https:// and names a host")

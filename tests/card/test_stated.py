@@ -40,7 +40,7 @@ def test_texts_and_risks_are_read(tmp_path: Path) -> None:
         ("ownr: Ann", "unknown key 'ownr'; known are "),
         ("owner: [Ann]", "owner is a list, expected a text"),
         ("owner: {a: b}", "owner is a dict, expected a text"),
-        ("- owner", "holds no keys: see conf/card.yaml"),
+        ("- owner", "holds no keys; see conf/card.yaml"),
         ("owner: 'a", "cannot read"),
         ("risks: [bias]", "a risk needs the keys"),
         ("risks: bias", "risks is a str, expected a list"),
