@@ -194,7 +194,7 @@ class Run:
 
     def _conclude(self, trainer: Trainer, watch: Watch, reached: list[Verdict]) -> None:
         self._keep(reached)
-        self._log(trainer, reached)
+        self._log(trainer, watch, reached)
         if self.ranks.rank == 0:
             ending.note(trainer, reached)
         self._react(trainer, reached, watch.errors)
@@ -232,11 +232,11 @@ class Run:
             with suppress(OSError):  # the ledger, in the same folder, tells of a full disk
                 (self.directory / "costs.json").write_text(json.dumps(totals, indent=1))
 
-    def _log(self, trainer: Trainer, reached: list[Verdict]) -> None:
+    def _log(self, trainer: Trainer, watch: Watch, reached: list[Verdict]) -> None:
         metrics = {_metric(v): float("nan") if v.value is None else v.value for v in reached}
         device = trainer.strategy.root_device
         trainer.callback_metrics.update(
-            {k: torch.tensor(v, dtype=torch.float32, device=device) for k, v in metrics.items()}
+            {k: torch.tensor(v, dtype=torch.float32, device=device) for k, v in (metrics | _unseen(watch)).items()}
         )
         step = trainer.fit_loop.epoch_loop._batches_that_stepped
         for logger in trainer.loggers:
@@ -320,8 +320,22 @@ class Run:
 
 
 def _metric(verdict: Verdict) -> str:
-    """Name of a verdict's metric; those of a test, and of one loader of several, end in that."""
-    parts = ["safeguard", verdict.safeguard, verdict.measure]
-    parts += ["test"] if verdict.moment.stage == "test" else []
-    parts += [encode(verdict.moment.loader)] if verdict.moment.loader else []
+    return _metric_name(verdict.safeguard, verdict.measure, verdict.moment.stage, verdict.moment.loader)
+
+
+def _metric_name(safeguard: str, measure: str, stage: str, loader: str | None) -> str:
+    """Metrics of a test, and of one loader of several, end in that."""
+    parts = ["safeguard", safeguard, measure]
+    parts += ["test"] if stage == "test" else []
+    parts += [encode(loader)] if loader else []
     return "/".join(parts)
+
+
+def _unseen(watch: Watch) -> dict[str, float]:
+    """NaN for what a cap left out of this moment: the last value is of other weights, and would be taken for these."""
+    return {
+        _metric_name(safeguard.label, measure, watch.stage, desk.name): float("nan")
+        for safeguard in watch.left_out
+        for measure in safeguard.limits
+        for desk in watch.desks
+    }

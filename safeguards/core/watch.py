@@ -58,6 +58,7 @@ class Watch:
         self._reader = Reader(trainer=trainer, module=module, ranks=ranks, stage=stage, partitioned=self.partitioned)
         self.desks: list[Desk] = []
         self.errors: dict[Safeguard, Exception] = {}
+        self.left_out: list[Safeguard] = []
         self._captures: dict[str, Capture | Exception] = {}
         self._trace = Trace(module)
 
@@ -115,6 +116,7 @@ class Watch:
     def _shares(self, safeguards: Sequence[Safeguard]) -> list[tuple[Safeguard, float]]:
         """All ranks: who judges at this moment, and the share of its rows that its cap allows."""
         shares = [(safeguard, safeguard.meter.begin_look(self.fit_seconds(), self.ranks)) for safeguard in safeguards]
+        self.left_out = [safeguard for safeguard, share in shares if not share]
         return [(safeguard, share) for safeguard, share in shares if share]
 
     def _entry(self, safeguard: Safeguard, loader: Loader, share: float) -> Entry:

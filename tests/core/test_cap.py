@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 from unittest.mock import Mock
 
 import pytest
+from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.loggers import Logger
 from torch import Tensor
 from torch.utils.data import DataLoader, IterableDataset
 
@@ -173,3 +176,28 @@ def test_a_set_without_a_length_is_thinned_too(tmp_path: Path, clock: Clock) -> 
     assert "max_share_of_fit allowed 1 row in 64" in first.reason
     assert later[-1].n > 2 * first.n
     assert share(later[-1]) <= CAP
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_what_is_monitored_of_a_look_left_out_is_nan_and_not_of_other_weights(
+    tmp_path: Path, clock: Clock, several: bool
+) -> None:
+    seen: list[dict[str, float]] = []
+
+    class Monitor(Callback):
+        def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+            found = trainer.callback_metrics.items()
+            seen.append({name: float(value) for name, value in found if name.startswith("safeguard/")})
+
+    logger = Mock(spec=Logger, save_dir=None)
+    guard = timed(Accuracy(max_share_of_fit=CAP), clock, 0.6)
+    job = trainer(tmp_path, guard, Monitor(), max_epochs=3, num_sanity_val_steps=0, logger=logger)
+    validation = loader(1024, 64)
+    job.fit(Timed(clock), loader(256, 64), [validation, loader(512, 64)] if several else validation)
+    first, *rest = seen
+    names = {"safeguard/toy/accuracy/0", "safeguard/toy/accuracy/1"} if several else {"safeguard/toy/accuracy"}
+    assert [set(each) for each in seen] == [names] * 3
+    assert not any(math.isnan(value) for value in first.values())
+    assert all(math.isnan(value) for each in rest for value in each.values())
+    told = [call for call in logger.log_metrics.call_args_list if names & set(call.args[0] if call.args else ())]
+    assert len(told) == 1, "a logger's line of points has no gap to draw"
