@@ -80,6 +80,28 @@ def test_another_question_begins_its_looks_in_the_ledger_of_the_same_run(tmp_pat
     assert len(list(tmp_path.glob("safeguards/*"))) == 1
 
 
+def test_states_with_one_digest_for_what_is_measured_and_how_it_is_judged_count_their_looks_once(
+    tmp_path: Path,
+) -> None:
+    groups = BatchFields(inputs=0, target=1, groups={"sex": 1})
+    asked = [Accuracy(), Accuracy(fields=groups), Accuracy(name="other")]
+    path = tmp_path / "two.ckpt"
+    fit(tmp_path, *asked[:2]).save_checkpoint(path)
+    checkpoint = torch.load(path, weights_only=True)
+    first, second = (checkpoint["callbacks"][one.state_key] for one in asked[:2])
+    second["looks"] = {"validate/": 7}
+    checkpoint["callbacks"] = {
+        "Other[toy]00000000": {},
+        "Accuracy[toy]0a1b2c3d": first,
+        "Accuracy[toy]4e5f6a7b": second,
+    }
+    torch.save(checkpoint, path)
+    job = trainer(tmp_path, Accuracy(), Accuracy(fields=groups), Accuracy(name="other"), max_epochs=3)
+    job.fit(Net(), loader(64), loader(), ckpt_path=path)
+    assert [v.details["look"] for v in verdicts(job)] == [3, 8, 1]
+    assert len(list(tmp_path.glob("safeguards/*"))) == 1
+
+
 def test_an_earlier_checkpoint_of_the_same_run_takes_no_look_back(tmp_path: Path) -> None:
     best = ModelCheckpoint(dirpath=tmp_path / "best", monitor="safeguard/toy/accuracy", save_on_train_epoch_end=False)
     job = fit(tmp_path, Accuracy(), best, enable_checkpointing=True, max_epochs=3)
