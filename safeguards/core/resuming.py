@@ -17,7 +17,7 @@ def take_over(key: str, keys: Sequence[str], states: dict[str, Any]) -> None:
 
     A key is what is measured, a dot, and how it is judged; ``keys`` are those of the trainer's callbacks. The first
     without a state gets the first that is nobody's, and so on. Last come states of keys that do not tell the two
-    apart: of one kind and name they count as measured alike. Where they were not, too many looks are counted, not too few.
+    apart: of one kind and name they count as measured alike. Where they were not, looks are too many, not too few.
     """
     measured = key.rpartition(".")[0]
     seeking = [one for one in keys if one.rpartition(".")[0] == measured and one not in states]
