@@ -22,7 +22,8 @@ exit codes:
      the candidate is promoted, the audit finds nothing
   1  it is not: a check found a problem, a verdict is missing, damaged or does not let the model through,
      something is not sent, the candidate is refused, the audit found something
-  2  the command could not do its work; one line on standard error says why and what to do
+  2  the command could not do its work, for a model that the store does not know too; one line on standard error
+     says why and what to do
 """
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from safeguards.tracking import ModelRegistry
 
 __all__ = ["add_commands"]
 
@@ -67,11 +70,10 @@ def _promote(asked: argparse.Namespace) -> int:
 
 def _rollback(asked: argparse.Namespace) -> int:
     from safeguards.gate import Policy, rollback
-    from safeguards.tracking import ModelRegistry
 
     place = asked.policy or (POLICY if POLICY.exists() else None)
     policy = None if place is None else Policy.read(place)
-    version = rollback(ModelRegistry(asked.model, asked.tracking_uri), to=asked.to, why=asked.why, policy=policy)
+    version = rollback(_known(asked), to=asked.to, why=asked.why, policy=policy)
     if not asked.quiet:
         told = "" if policy else "; its digests are right, and without --policy it was not loaded"
         print(f"{asked.model}: version {version} is champion{told}")
@@ -80,9 +82,8 @@ def _rollback(asked: argparse.Namespace) -> int:
 
 def _history(asked: argparse.Namespace) -> int:
     from safeguards.gate import History
-    from safeguards.tracking import ModelRegistry
 
-    found = History.read(ModelRegistry(asked.model, asked.tracking_uri))
+    found = History.read(_known(asked))
     for one in () if asked.quiet else found.entries:
         move = f"champion {one.before or 'none'} -> {one.after or 'none'}"
         print(_printable(f"{one.number}  {one.when}  {one.action} version {one.version}, {move}  {one.who}  {one.why}"))
@@ -93,9 +94,8 @@ def _history(asked: argparse.Namespace) -> int:
 
 def _countersign(asked: argparse.Namespace) -> int:
     from safeguards.gate import countersign
-    from safeguards.tracking import ModelRegistry
 
-    number = countersign(ModelRegistry(asked.model, asked.tracking_uri), why=asked.why)
+    number = countersign(_known(asked), why=asked.why)
     if not asked.quiet:
         print(f"{asked.model}: entry {number} vouches for the history before it")
     return 0
@@ -103,15 +103,36 @@ def _countersign(asked: argparse.Namespace) -> int:
 
 def _audit(asked: argparse.Namespace) -> int:
     from safeguards.gate import Policy, audit
-    from safeguards.tracking import ModelRegistry
 
     policy = None if asked.policy is None else Policy.read(asked.policy)
-    findings = audit(ModelRegistry(asked.model, asked.tracking_uri), policy=policy)
+    findings = audit(_known(asked), policy=policy)
     for finding in findings:
         print(_printable(str(finding)))
     if not asked.quiet:
         print(f"{asked.model}: {len(findings)} findings")
     return 1 if findings else 0
+
+
+def _known(asked: argparse.Namespace) -> ModelRegistry:
+    """The model's registry; a database that is missing is not made.
+
+    Raises `RegistryError` where nothing is known of it: a slip in name or address must not look like a model in order.
+    """
+    from safeguards.core.errors import RegistryError
+    from safeguards.gate import History
+    from safeguards.tracking import ModelRegistry
+    from safeguards.tracking.store import database_file
+
+    file = database_file(asked.tracking_uri)
+    if file is not None and not file.exists():
+        raise RegistryError(f"there is no database {file}; name the store of the model by --tracking-uri")
+    registry = ModelRegistry(asked.model, asked.tracking_uri)
+    found = History.read(registry)
+    if not (found.entries or found.problems or registry.versions()):
+        raise RegistryError(
+            f"{asked.model!r} has neither a version nor a history in this store; look at the name and --tracking-uri"
+        )
+    return registry
 
 
 def _printable(text: str) -> str:

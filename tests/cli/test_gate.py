@@ -58,3 +58,15 @@ def test_a_candidate_its_history_and_an_audit(here, capsys):
     (here / "candidate" / "record.json").write_text("{}")
     assert main(["promote", str(folder), "--policy", "policy.yaml", *uri]) == 2
     assert capsys.readouterr().err.count("\n") == 1
+
+
+@pytest.mark.parametrize("command", ["history", "audit", "rollback", "countersign"])
+def test_a_model_that_nobody_knows_is_no_model_in_order(here, capsys, command, keys, monkeypatch):
+    monkeypatch.setenv("SAFEGUARDS_SIGNING_KEY", str(keys / "ours.pem"))
+    assert main([command, "risk", "--tracking-uri", "sqlite:///other.db"]) == 2
+    assert f"there is no database {here / 'other.db'}" in capsys.readouterr().err
+    assert not list(here.glob("*other*")), "a command that reads made a store"
+    assert main([command, "risk", "--tracking-uri", "sqlite:///mlflow.db"]) == 2
+    told = capsys.readouterr()
+    assert told.err.startswith(f"safeguards {command}: 'risk' has neither a version nor a history in this store")
+    assert (told.out, told.err.count("\n")) == ("", 1)
