@@ -41,6 +41,7 @@ class Scene:
 
     ``look`` counts the judgements at this stage and loader in this run from 1. ``partitioned`` says that weights are
     spread over the ranks, so that a forward is a collective. ``directory`` is the run's; only rank 0 writes there.
+    ``thinned`` says that `observe` is shown a part of the loader's rows, because ``max_share_of_fit`` allows no more.
     """
 
     trainer: Trainer
@@ -53,6 +54,7 @@ class Scene:
     partitioned: bool
     how: Predictions
     budget: Callable[[int], int] = field(repr=False)
+    thinned: bool = False
 
     def forward(self, inputs: Any) -> Any:
         """Raw outputs of a forward of the safeguard's own: ``predict=`` or the module, in the trainer's precision.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -245,3 +246,4 @@ def _thin(entry: Entry) -> None:
         share = entry.budget(size) / size
     if share < 1:
         entry.keep_below = int(-(2**63) + 2**64 * share)
+        entry.scene = replace(entry.scene, thinned=True)

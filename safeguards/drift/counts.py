@@ -18,9 +18,11 @@ from safeguards.drift.looks import Family
 from safeguards.drift.measures import Standing
 from safeguards.drift.profile import Profile
 
-__all__ = ["broken_by", "check_ratio", "row_count", "rows_needed"]
+__all__ = ["UNKNOWN_RATIO", "broken_by", "check_ratio", "row_count", "rows_needed"]
 
 Ratio = tuple[float, float]
+
+UNKNOWN_RATIO = "row_ratio is not applied: max_share_of_fit left out rows, so how many there are is not known"
 
 
 def check_ratio(ratio: Any) -> Ratio | None:
@@ -57,8 +59,15 @@ def row_count(
     families: Iterable[Family],
     min_effect: float,
     ratio: Ratio | None,
+    thinned: bool = False,
 ) -> Finding:
-    """The rows of both sides; it counts where there are fewer or more current rows per reference row than ``ratio``."""
+    """The rows of both sides; it counts where there are fewer or more current rows per reference row than ``ratio``.
+
+    ``thinned`` says that the current rows are those that a cap left of more: then their number is no rule's matter.
+    """
+    if thinned:
+        text = f"{current.rows} current rows that max_share_of_fit left, {reference.rows} of the reference"
+        return Finding(name="row_count", text=text + _too_few(reference, current, found, families, min_effect))
     per_row = current.rows / reference.rows if reference.rows else math.inf
     text = f"{current.rows} current rows, {per_row:.3g} for each of {reference.rows} of the reference"
     if ratio is not None and not ratio[0] <= per_row <= ratio[1]:

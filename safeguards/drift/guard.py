@@ -18,7 +18,7 @@ from safeguards.core.errors import ConfigurationError, NotApplicable, RankError
 from safeguards.core.predictions import answered
 from safeguards.core.safeguard import Safeguard, SafeguardOptions
 from safeguards.core.verdict import Measurement
-from safeguards.drift.counts import broken_by, check_ratio, row_count
+from safeguards.drift.counts import UNKNOWN_RATIO, broken_by, check_ratio, row_count
 from safeguards.drift.features import PREDICTIONS, Numbers, numbers
 from safeguards.drift.findings import MIN_ROWS, compare, compared
 from safeguards.drift.frames import Source, check_source, module_frame, read_file
@@ -232,15 +232,15 @@ class DriftReport(Safeguard):
         known = self._repeated.known(_place(scene), families)
         found = compare(reference, current, columns=named, known=known, **asked)
         self._repeated.keep(_place(scene), families, found)
-        thinned = self.meter.cap is not None and not self._in_table(
-            scene
-        )  # by the cap, so that their number says nothing
-        count = row_count(reference, current, found, ratio=None if thinned else self.row_ratio, **asked)
+        thinned = scene.thinned and not self._in_table(scene)
+        ratio = None if thinned else self.row_ratio
+        count = row_count(reference, current, found, ratio=ratio, thinned=thinned, **asked)
         found = broken_by(count, found)
         rules: dict[str, Any] = {"alpha": self.alpha, "min_effect": self.min_effect, "seed": self.seed}
-        rules |= {"row_ratio": self.row_ratio}
+        rules |= {"row_ratio": ratio}
         rules["spent"] = {name: family.plain() for name, family in families.items()}
         notes = left_out(now, self._of)
+        notes += [UNKNOWN_RATIO] if thinned and self.row_ratio is not None else []
         if self.report:
             rules["page"] = self._keep_for_page(reference, current, found, scene)
             notes += [] if scene.trainer.state.fn == "fit" else self._pages.draw(scene.trainer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,7 +15,7 @@ from safeguards.core.errors import NotApplicable
 if TYPE_CHECKING:
     import pandas as pd
 
-__all__ = ["Column", "Kind", "Profile", "number_column", "profile"]
+__all__ = ["Column", "Kind", "Profile", "number_column", "profile", "refuse_repeated"]
 
 Kind = Literal["number", "time", "words", "empty"]
 
@@ -80,10 +81,15 @@ def _named(frame: pd.DataFrame, columns: Sequence[str] | None) -> pd.DataFrame:
     frame = frame.set_axis([str(name) for name in frame.columns], axis="columns")
     if columns is not None:
         frame = frame.loc[:, [name in set(columns) for name in frame.columns]]
-    twice = frame.columns[frame.columns.duplicated()]
-    if len(twice):
-        raise NotApplicable(f"the frame has two columns named {twice[0]!r}: rename one, or leave it out of columns=")
+    refuse_repeated(list(frame.columns))
     return frame
+
+
+def refuse_repeated(names: Sequence[str]) -> None:
+    """Raise `NotApplicable` when two columns have the same name: judged by it, one would stand for both."""
+    twice = [name for name, count in Counter(names).items() if count > 1]
+    if twice:
+        raise NotApplicable(f"there are two columns named {twice[0]!r}: rename one, or leave it out of columns=")
 
 
 def _places(rows: int, sample: int, seed: int) -> NDArray[np.int64]:

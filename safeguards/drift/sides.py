@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from safeguards.drift.features import PREDICTED_CLASS, PREDICTIONS, levelled
-from safeguards.drift.profile import Profile, number_column, profile
+from safeguards.drift.profile import Profile, number_column, profile, refuse_repeated
 from safeguards.drift.sample import RowSample
 
 if TYPE_CHECKING:
@@ -67,7 +67,8 @@ class RowTable:
         return replace(self, names=[self.names[place] for place in places], outputs=(), values=values)
 
     def profile(self, *, sample: int, seed: int) -> Profile:
-        """The same as a profile; what was refused is left out."""
+        """The same as a profile; what was refused is left out. Raises `NotApplicable` for two columns with one name."""
+        refuse_repeated(self.names)
         frame = self._frame()
         if len(frame) > sample:
             return replace(profile(frame, sample=sample, seed=seed), rows=self.rows)

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, IterableDataset
 
 from safeguards import DriftReport, Limit, Outcome, Verdict
 from safeguards.core.errors import ConfigurationError
@@ -108,9 +108,42 @@ def test_a_rule_from_yaml_is_a_list() -> None:
     assert check_ratio([0, 2]) == (0.0, 2.0)
 
 
-def test_rows_that_a_cap_leaves_out_are_not_lost(tmp_path: Path) -> None:
+class Stream(IterableDataset[Any]):
+    def __iter__(self) -> Any:
+        return iter(rows(1, n=4000))
+
+
+def capped(**options: Any) -> DriftReport:
     asked: dict[str, Any] = {"reference": "train", "fields": FIELDS, "limits": LIMITS, "report": False}
-    guard = DriftReport(row_ratio=(0.9, 1.1), max_share_of_fit=0.01, **asked)
-    found = fitted(tmp_path, guard, rows(0, n=400), rows(1, n=400), Net(4))
-    assert found.outcome is not Outcome.FAIL
-    assert found.details.get("rows", {}).get("current", 0) < 360
+    return DriftReport(**asked | {"row_ratio": (0.9, 1.1), "max_share_of_fit": 0.01} | options)
+
+
+@pytest.mark.parametrize("validation", [rows(1, n=400), Stream()], ids=["set", "stream"])
+def test_rows_that_a_cap_leaves_out_are_not_lost(tmp_path: Path, validation: Any) -> None:
+    found = fitted(tmp_path, capped(), rows(0, n=400), validation, Net(4))
+    n = found.details["rows"]["current"]
+    assert (0 < n < 360, found.outcome) == (True, Outcome.INCONCLUSIVE)
+    assert told(found).startswith(f"{n} current rows that max_share_of_fit left, 400 of the reference; ")
+    assert "row_ratio is not applied: max_share_of_fit left out rows" in found.reason
+    assert found.details["row_ratio"] is None
+
+
+def test_without_a_rule_there_is_none_that_is_not_applied(tmp_path: Path) -> None:
+    found = fitted(tmp_path, capped(row_ratio=None), rows(0, n=400), rows(1, n=400), Net(4))
+    assert "current rows that max_share_of_fit left" in found.reason
+    assert "row_ratio" not in found.reason
+
+
+def test_under_a_cap_that_left_out_no_rows_a_rule_holds(tmp_path: Path) -> None:
+    found = fitted(tmp_path, capped(), rows(0, n=400), rows(1, n=60), Net(4))
+    assert (found.outcome, found.details["row_ratio"]) == (Outcome.FAIL, [0.9, 1.1])
+    assert told(found) == "60 current rows, 0.15 for each of 400 of the reference: outside row_ratio, 0.9 to 1.1"
+    job = trainer(tmp_path, capped(reference=frame(400, 0), columns=["a", "b", "c"]))
+    job.validate(Net(3), DataLoader(rows(1, n=200, shape=(3,)), batch_size=100), verbose=False)
+    assert (last(job).outcome, last(job).details["rows"]["current"]) == (Outcome.FAIL, 200)
+
+
+def test_the_rows_of_a_table_are_thinned_by_no_cap(tmp_path: Path) -> None:
+    found = fitted(tmp_path, capped(reference=frame(400, 0), current=frame(200, 1)), rows(0), rows(1), Net(4))
+    assert found.outcome is Outcome.FAIL
+    assert told(found).startswith("200 current rows, 0.5 for each of 400 of the reference: outside row_ratio")

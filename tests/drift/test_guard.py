@@ -150,6 +150,14 @@ def test_tensors_by_name(tmp_path: Path) -> None:
     assert verdict.n == N
 
 
+def test_a_feature_that_is_named_as_a_prediction_is_refused(tmp_path: Path) -> None:
+    names = ["predicted score", "b", "c", "d"]
+    guard = DriftReport(reference="train", columns=names, fields=FIELDS, limits=LIMITS, report=False)
+    found = fitted(tmp_path, guard, rows(0, n=300), rows(1, n=300, shift=5.0), Net(4))
+    assert found.outcome is Outcome.ERROR
+    assert "two columns named 'predicted score': rename one" in found.reason
+
+
 def test_images_by_their_statistics_and_the_outputs_of_a_submodule(tmp_path: Path) -> None:
     guard = DriftReport(reference="train", fields=FIELDS, limits=LIMITS, outputs_of="net", report=False)
     dark, bright = rows(0, shape=(1, 4, 4)), rows(1, shape=(1, 4, 4))

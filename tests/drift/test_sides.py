@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import pytest
 import torch
 
+from safeguards.core.errors import NotApplicable
 from safeguards.core.ranks import Ranks
 from safeguards.drift.features import PREDICTIONS
 from safeguards.drift.profile import profile
@@ -75,3 +77,12 @@ def test_a_table_of_numbers_has_the_profile_that_its_frame_has() -> None:
             assert column.values.tolist() == expected.columns[name].values.tolist()
             assert column.values.dtype == expected.columns[name].values.dtype
     assert len(table.profile(sample=30, seed=0).sample) == 30
+
+
+@pytest.mark.parametrize("sample", [3, 40])
+@pytest.mark.parametrize("name", PREDICTIONS)
+def test_of_two_columns_with_one_name_none_stands_for_both(sample: int, name: str) -> None:
+    table = RowTable(names=[name, *PREDICTIONS], values=torch.zeros(40, 3), rows=40)
+    for rows in (table, table.refuse(predictions="not asked")):
+        with pytest.raises(NotApplicable, match=f"two columns named '{name}'"):
+            rows.profile(sample=sample, seed=0)
