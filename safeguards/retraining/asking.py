@@ -26,7 +26,7 @@ from safeguards.core.predictions import answered
 if TYPE_CHECKING:
     from safeguards import BatchFields, ThreatModel
 
-__all__ = ["UNLABELLED", "Answers", "Attack", "answers", "same_rows"]
+__all__ = ["UNLABELLED", "Answers", "Attack", "answers", "classes_of", "same_rows"]
 
 Flags = npt.NDArray[np.bool_]
 
@@ -128,7 +128,7 @@ def same_rows(champion: Answers, challenger: Answers) -> None:
 def _part(module: nn.Module, batch: Any, fields: BatchFields, attack: Attack | None) -> Answers:
     inputs = select(batch, fields.inputs, "inputs")
     ids = _ids(select(batch, fields.row_id, "row_id"))  # type: ignore[arg-type]
-    target = None if fields.target is None else _classes(select(batch, fields.target, "target"))
+    target = None if fields.target is None else classes_of(select(batch, fields.target, "target"))
     with torch.no_grad():
         predicted, confidence = _said(_logits(module, inputs, rows_of(inputs, "inputs")))
     robust = None
@@ -156,7 +156,8 @@ def _joined(parts: list[Answers]) -> Answers:
     return Answers(**{field.name: whole(field.name) for field in fields_of(Answers)[:-1]}, groups=groups)
 
 
-def _classes(given: Any) -> Tensor:
+def classes_of(given: Any) -> Tensor:
+    """Of N rows, (N,) whole numbers: `UNLABELLED` where a batch has a number below 0, or NaN."""
     found = torch.as_tensor(given)
     return torch.where((found >= 0) & torch.isfinite(found), found, UNLABELLED).long()
 

@@ -32,7 +32,7 @@ from safeguards.retraining.comparing import FROZEN, compared
 from safeguards.retraining.deciding import decision, refuse_broken
 from safeguards.retraining.keeping import MODEL, Kept
 from safeguards.retraining.shelf import DELIVERY, Shelf
-from safeguards.retraining.testrows import asked_of, paths_of
+from safeguards.retraining.testrows import asked_of, paths_of, refuse_unlabelled
 from safeguards.retraining.training import trained
 from safeguards.retraining.warm import SearchFor, searched
 from safeguards.search import place
@@ -97,6 +97,7 @@ class Round:
         """Hold schema and columns against the data that the champion learned from, and decide.
 
         ``when`` is "new data", "drift" or "audit"; a live audit that ``opened`` a retraining speaks of one champion.
+        Raises `DataRefused` before anything is trained, where a retraining is called for and test rows lack labels.
         """
         reigning = self.reigning
         spoken = opened if opened and reigning and opened.model == reigning.record.digest else None
@@ -110,6 +111,8 @@ class Round:
             opened=None if spoken is None else "; ".join(spoken.reasons),
             drift_counts=when != "audit",
         )
+        if made.retrain:
+            refuse_unlabelled(self.configured({}), BatchFields(**self.fields))
         return {
             "retrain": made.retrain,
             "reason": made.reason,

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
-from safeguards.core.errors import ConfigurationError
-from safeguards.retraining.asking import Answers, Attack, answers
+import torch
+
+from safeguards.core.batch import select
+from safeguards.core.errors import ConfigurationError, DataRefused
+from safeguards.retraining.asking import UNLABELLED, Answers, Attack, answers, classes_of
 from safeguards.retraining.intake import Delivery
 
 if TYPE_CHECKING:
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
     from safeguards import BatchFields
 
-__all__ = ["asked_of", "paths_of"]
+__all__ = ["asked_of", "paths_of", "refuse_unlabelled"]
 
 
 def asked_of(
@@ -26,15 +29,33 @@ def asked_of(
 
     Raises `ConfigurationError` without jsonargparse, which makes the data module as LightningCLI does.
     """
-    data = _data(training)
-    data.prepare_data()
-    data.setup("test")
-    return answers(module, data.test_dataloader(), fields, attack=attack)
+    return answers(module, _batches(training), fields, attack=attack)
+
+
+def refuse_unlabelled(training: Mapping[str, Any], fields: BatchFields) -> None:
+    """Raises `DataRefused` where a test row has no label: whatever were trained, it could not be compared on that."""
+    if fields.target is None:
+        return
+    labels = torch.cat([classes_of(select(batch, fields.target, "target")) for batch in _batches(training)])
+    missing = int((labels == UNLABELLED).sum())
+    if missing:
+        raise DataRefused(
+            f"{missing} of {len(labels)} test rows have no label, so that no two models can be compared on them; "
+            "deliver the rows with their labels"
+        )
 
 
 def paths_of(files: Mapping[str, str], delivery: Delivery) -> dict[str, str]:
     """The keys of a training run that ``files`` names, each with the place of its file of the delivery."""
     return {key: str(delivery.folder.resolve() / name) for key, name in files.items()}
+
+
+def _batches(training: Mapping[str, Any]) -> Iterable[Any]:
+    data = _data(training)
+    data.prepare_data()
+    data.setup("test")
+    found: Iterable[Any] = data.test_dataloader()
+    return found
 
 
 def _data(training: Mapping[str, Any]) -> LightningDataModule:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import fields
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from pytorch_lightning import LightningDataModule
+from torch.utils.data import DataLoader
 
-from safeguards.core.errors import SafeguardError
+from safeguards.core.errors import DataRefused, SafeguardError
 from safeguards.gate import Ruling
 from safeguards.retraining import Attack, Job, Kept, Round
 from safeguards.retraining.intake import Delivery, Manifest
@@ -43,6 +47,24 @@ def test_only_seeds_that_are_numbers_are_recorded(tmp_path: Path, given: object,
     assert one(tmp_path, training={"seed_everything": given})._seeds == kept
     attack = Attack(threat=None, seed=3)  # type: ignore[arg-type]
     assert one(tmp_path, training={"seed_everything": given}, attack=attack)._seeds == {**kept, "attack": 3}
+
+
+class Late(LightningDataModule):
+    """Three test rows, the labels of two of which are not there yet."""
+
+    def test_dataloader(self) -> DataLoader[object]:
+        labels = [1.0, -1.0, math.nan]
+        return DataLoader([{"x": torch.zeros(2), "y": y, "id": at} for at, y in enumerate(labels)], batch_size=2)  # type: ignore[arg-type]
+
+
+def test_rows_without_labels_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+    fields = {"inputs": "x", "target": "y", "row_id": "id"}
+    given = {"delivery": Delivery(folder=tmp_path, manifest=Manifest(files=())), "files": {}, "fields": fields}
+    training = {"data": {"class_path": f"{__name__}.Late"}}
+    this = one(tmp_path, training=training, look_for=SimpleNamespace(limit=None), **given)
+    this.job.step("meet", lambda _: {"champion": None})
+    with pytest.raises(DataRefused, match="2 of 3 test rows have no label"):
+        this.look(tmp_path, forced=True, when="new data")
 
 
 @pytest.fixture
