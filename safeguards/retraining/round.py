@@ -194,7 +194,10 @@ class Round:
         }
 
     def card(self, folder: Path, ruled: Plain) -> Plain:
-        """Write the model card of the challenger, promoted or not, with the ruling on it."""
+        """Write the model card of the challenger, promoted or not, with the ruling on it.
+
+        Raises `RegistryError` where the history was changed, or is another model's: a card does not repeat that.
+        """
         record = Record.read(self.job.place("seal") / RECORD)
         write_card(
             folder / CARD,
@@ -206,7 +209,7 @@ class Round:
                 waived=tuple(ruled["waived"]),
                 version=ruled["version"],
             ),
-            history=History.of(self.registry.history(), verifier=Verifier.configured()),
+            history=History.sound(self.registry),
             signed=Verifier.configured() is not None,
             reader=None if record.tracking_run is None else RunReader(self.tracking_uri),
             stated=self.stated,

@@ -13,8 +13,8 @@ import torch
 from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from safeguards.core.errors import DataRefused, SafeguardError
-from safeguards.gate import Ruling
+from safeguards.core.errors import DataRefused, RegistryError, SafeguardError
+from safeguards.gate import History, Record, Ruling
 from safeguards.retraining import Attack, Job, Kept, Round
 from safeguards.retraining.intake import Delivery, Manifest
 
@@ -92,3 +92,23 @@ def test_a_ruling_is_told_in_plain_values(ruled: Any) -> None:
 def test_where_only_the_store_is_missing_the_gate_waits(ruled: Any) -> None:
     with pytest.raises(SafeguardError, match="the gate waits: tracking: not synced; then call this again"):
         ruled("tracking: not synced")
+
+
+def test_no_card_repeats_the_history_of_another_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    moves = {
+        "when": "2026-11-28T12:00:00+00:00",
+        "who": "me",
+        "action": "promoted",
+        "why": "",
+        "before": None,
+        "after": 1,
+    }
+    written = History(entries=(), problems=(), model="other").next(**moves, version=1, record="a" * 64, policy="b" * 64)
+    foreign = SimpleNamespace(name="risk", history=lambda: [written.text(None)], home_problems=list)
+    monkeypatch.setattr(Record, "read", lambda _: SimpleNamespace(tracking_run=None))
+    monkeypatch.setattr("safeguards.retraining.round.write_card", lambda *_, **__: None)
+    this = one(tmp_path, registry=foreign)
+    this.job.step("meet", lambda _: {"champion": None})
+    this.job.step("seal", lambda _: {})
+    with pytest.raises(RegistryError, match="entry 1 is of the model 'other', not of 'risk'"):
+        this.card(tmp_path, {"admitted": False, "reasons": [], "waived": [], "version": None})
