@@ -32,32 +32,39 @@ class Meter:
 
     ``cap`` is the share of the fit's time that it may take (None: no cap; outside a fit there is none). What the
     slowest rank spent, and how long the fit had run, up to the last verdict goes into the checkpoint: so the cap holds
-    over a resume. ``left_out`` counts the looks that the cap has left out since the last one.
+    over a resume. ``left_out`` counts the looks that the cap has left out since the last one. ``uncapped_seconds`` of
+    ``agreed_seconds`` are for work after training, which no cap can make smaller and which no look pays for.
     """
 
     def __init__(self, *, cap: float | None = None, clock: Callable[[], float] = time.perf_counter) -> None:
         self.cap = cap
-        self.agreed_seconds = 0.0
-        self.fit_seconds = 0.0
-        self.left_out = 0
-        self._earlier = 0.0
         self._clock = clock
-        self._pending = 0.0
         self._share = 0.0
         self._taken = 1.0
         self._before = 0.0
-        self._known: dict[float, float] = {}
+        self.begin_account()
 
     def state(self) -> dict[str, float]:
         """Plain values, the same on all ranks."""
-        return {"seconds": self.agreed_seconds, "fit_seconds": self.fit_seconds}
+        return {
+            "seconds": self.agreed_seconds,
+            "fit_seconds": self.fit_seconds,
+            "uncapped_seconds": self.uncapped_seconds,
+        }
 
     def resume(self, state: Mapping[str, float]) -> None:
         """Take back what `state` gave. Raises ``ValueError`` for what are no seconds."""
         seconds, fit_seconds = float(state["seconds"]), float(state["fit_seconds"])
-        if not (0 <= seconds < math.inf and 0 <= fit_seconds < math.inf):
-            raise ValueError(f"{seconds} and {fit_seconds} are no seconds")
-        self.agreed_seconds, self.fit_seconds = seconds, fit_seconds
+        uncapped = float(state.get("uncapped_seconds", 0.0))
+        if not all(0 <= each < math.inf for each in (seconds, fit_seconds, uncapped)):
+            raise ValueError(f"{seconds}, {fit_seconds} and {uncapped} are no seconds")
+        self.agreed_seconds, self.fit_seconds, self.uncapped_seconds = seconds, fit_seconds, uncapped
+        self.begin_fit()
+
+    def begin_account(self) -> None:
+        """Another trainer's fit begins: nothing is spent yet, and what a look costs there is not known."""
+        self.agreed_seconds = self.fit_seconds = self.uncapped_seconds = self._pending = 0.0
+        self._known: dict[float, float] = {}
         self.begin_fit()
 
     def begin_fit(self) -> None:
@@ -79,7 +86,8 @@ class Meter:
         self._share, self._taken, self._before = 0.0, 1.0, self.agreed_seconds
         if self.cap is None or (now := ranks.max(fit_seconds)) == 0:
             return 1.0
-        self._share = _affordable(self._known, self.cap * (self._earlier + now) - self.agreed_seconds)
+        elapsed, spent = (total - self.uncapped_seconds for total in (self._earlier + now, self.agreed_seconds))
+        self._share = _affordable(self._known, self.cap * elapsed - spent)
         self.left_out += self._share == 0
         return self._share
 
@@ -94,6 +102,12 @@ class Meter:
             spent, taken = self.agreed_seconds - self._before, ranks.min(self._taken)
             known = {share: (min if share < self._share else max)(cost, spent) for share, cost in self._known.items()}
             self._known = known | {share: spent for share in SHARES if self._share <= share <= max(self._share, taken)}
+
+    def settle_after_training(self, fit_seconds: float, ranks: Ranks) -> Cost:
+        """All ranks: as `settle`, for work that no look pays for."""
+        cost = self.settle(fit_seconds, ranks)
+        self.uncapped_seconds += cost.seconds
+        return cost
 
     def settle(self, fit_seconds: float, ranks: Ranks) -> Cost:
         """All ranks: close the account of one verdict; the seconds are those of the slowest rank."""

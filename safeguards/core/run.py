@@ -266,7 +266,7 @@ class Run:
             with safeguard.meter.running():
                 errors += ending.second_opinion(safeguard, moment, self.ranks)
                 errors += ending.last_work(safeguard, trainer, module, moment, self.ranks)
-            self._costs[safeguard.label] = safeguard.meter.settle(self.elapsed(), self.ranks)
+            self._costs[safeguard.label] = safeguard.meter.settle_after_training(self.elapsed(), self.ranks)
         self._keep(errors)
         self._keep(ending.silence(self.safeguards, self.verdicts[self._told :], moment, ending.why_silent(trainer)))
         self._stop.restore(trainer)

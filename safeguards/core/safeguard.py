@@ -44,8 +44,9 @@ class SafeguardOptions(TypedDict, total=False):
     ``reaction``: what follows a FAIL: keep it on record, stop training at the next step, or raise `LimitViolated`.
     ``on_error``: whether a failure of the safeguard itself is an ERROR verdict or ends the job with the error.
     ``decide_on``: hold the interval against the limit, or the value alone.
-    ``max_share_of_fit``: largest share of the fit's time that it may take, in (0, 1]; None for no cap. It sees fewer
-    rows then, chosen by hash, or leaves looks out until they can be paid; both are said.
+    ``max_share_of_fit``: largest share of the fit's time that its looks may take, in (0, 1]; None for no cap. It sees
+    fewer rows then, chosen by hash, or leaves looks out until they can be paid; both are said. Work after training has
+    no cap.
     ``name``: what verdicts call it, when one trainer has several of a kind; the topic by default.
     ``outputs_of``, ``predict``, ``output``: where outputs come from, see `safeguards.core.predictions.Predictions`.
     """
@@ -112,6 +113,7 @@ class Safeguard(Callback):
         self.meter = Meter(cap=max_share_of_fit)
         self._looks: dict[str, int] = {}
         self._run: Run | None = None
+        self._fit_run: Run | None = None
         self._state_key: str | None = None
 
     def prepare(self, scene: Scene) -> Any:
@@ -211,6 +213,10 @@ class Safeguard(Callback):
         from safeguards.core.run import Run
 
         self._run = Run.of(trainer)
+        if stage == "fit":
+            if self._fit_run not in (None, self._run):
+                self.meter.begin_account()
+            self._fit_run = self._run
         self._run.join(self, trainer)
 
     def _leads(self, trainer: Trainer) -> Run | None:

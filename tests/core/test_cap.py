@@ -143,6 +143,27 @@ def test_looks_left_out_are_said_in_the_next_verdict_and_at_the_end(tmp_path: Pa
     assert verdicts(job)[-1].n == 1024, "outside a fit there is no cap"
 
 
+def test_a_fit_of_another_trainer_pays_for_no_look_or_report_of_an_earlier_one(tmp_path: Path, clock: Clock) -> None:
+    class Draws(Accuracy):
+        def finish(self, trainer: Any, module: Any) -> None:
+            clock.now += 1000.0
+
+    guard = timed(Draws(max_share_of_fit=CAP), clock, 0.6)
+    first, second = (trainer(tmp_path / name, guard, max_epochs=7, num_sanity_val_steps=0) for name in ("a", "b"))
+    first.fit(Timed(clock), loader(256, 64), loader(1024, 64))
+    assert [v.moment.epoch for v in verdicts(first) if v.moment.stage == "validate"] == [0, 5]
+    clock.now = 0.0
+    second.fit(Timed(clock), loader(256, 64), loader(1024, 64))
+    again = [v for v in verdicts(second) if v.moment.stage == "validate"]
+    assert [v.moment.epoch for v in again] == [0, 5]
+    assert again[0].n == 64, "a pilot of its own"
+    clock.now = 0.0
+    second.fit_loop.max_epochs = 20
+    second.fit(Timed(clock), loader(256, 64), loader(1024, 64))
+    more = [v for v in verdicts(second) if v.moment.stage == "validate"]
+    assert len(more) > len(again), "nor for its own report of 1000 s"
+
+
 def test_of_batches_without_a_wanted_row_nothing_is_read_and_nothing_hidden(
     tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:

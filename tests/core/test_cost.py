@@ -64,13 +64,31 @@ def test_share_and_cap_hold_over_a_resume() -> None:
     assert second.begin_look(50.0, ALONE) == 1 / 64
     spend(second, clock, 2.0)
     assert second.settle(50.0, ALONE).share_of_fit == 12 / 150
-    assert second.state() == {"seconds": 12.0, "fit_seconds": 150.0}
+    assert second.state() == {"seconds": 12.0, "fit_seconds": 150.0, "uncapped_seconds": 0.0}
 
 
 def test_a_resume_grants_nothing_for_what_is_not_paid_off() -> None:
     meter = Meter(cap=0.1, clock=Clock())
     meter.resume({"seconds": 20.0, "fit_seconds": 100.0})
     assert [meter.begin_look(now, ALONE) for now in (1.0, 100.0, 101.0)] == [0, 0, 1 / 64]
+
+
+def test_no_look_pays_for_work_after_training_over_a_resume() -> None:
+    clock = Clock()
+    meter = Meter(cap=0.1, clock=clock)
+    look(meter, clock, lambda _: 4.0, 50.0)
+    spend(meter, clock, 90.0)
+    cost = meter.settle_after_training(140.0, ALONE)
+    assert (cost.seconds, cost.share_of_fit) == (90.0, 94 / 140), "it is told, and so is its share"
+    meter.begin_fit()
+    again = Meter(cap=0.1, clock=clock)
+    again.resume(meter.state())
+    assert meter.state() == again.state() == {"seconds": 94.0, "fit_seconds": 140.0, "uncapped_seconds": 90.0}
+    assert look(meter, clock, lambda _: 4.0, 69.0) == 0, "of 50 s and 69 s, 7.9 s are left"
+    assert look(meter, clock, lambda _: 4.0, 71.0) == 1 / 32
+    assert look(again, clock, lambda _: 4.0, 20.0) == 1 / 64
+    again.resume({"seconds": 94.0, "fit_seconds": 140.0})
+    assert look(again, clock, lambda _: 4.0, 71.0) == 0, "a checkpoint that does not tell them apart"
 
 
 def test_without_a_cap_all_rows_are_granted() -> None:
