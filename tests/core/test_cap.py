@@ -186,8 +186,11 @@ def test_of_batches_without_a_wanted_row_nothing_is_read_and_nothing_hidden(
 
 
 class Stream(IterableDataset[Any]):
+    def __init__(self, n: int = 6400) -> None:
+        self.n = n
+
     def __iter__(self) -> Any:
-        return iter(list(zip(*rows(6400).tensors, strict=True)))
+        return iter(list(zip(*rows(self.n).tensors, strict=True)))
 
 
 def test_a_set_without_a_length_is_thinned_too(tmp_path: Path, clock: Clock) -> None:
@@ -222,3 +225,12 @@ def test_what_is_monitored_of_a_look_left_out_is_nan_and_not_of_other_weights(
     assert all(math.isnan(value) for each in rest for value in each.values())
     told = [call for call in logger.log_metrics.call_args_list if names & set(call.args[0] if call.args else ())]
     assert len(told) == 1, "a logger's line of points has no gap to draw"
+
+
+@pytest.mark.parametrize(("rows", "seen"), [(640, range(1, 64)), (4, range(1))])
+def test_a_set_without_a_length_has_no_fewest_rows(tmp_path: Path, clock: Clock, rows: int, seen: range) -> None:
+    guard = timed(Accuracy(max_share_of_fit=CAP), clock, 0.0)
+    (found,) = judged(tmp_path, clock, guard, 1, validation=DataLoader(Stream(rows), 4))
+    assert found.n in seen
+    assert (found.outcome is Outcome.INCONCLUSIVE) == ("no rows were seen" in found.reason) == (found.n == 0)
+    assert "max_share_of_fit allowed 1 row in 64" in found.reason
