@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from dataclasses import fields as fields_of
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,14 +81,7 @@ class Answers:
         if self.target is None or (self.target == UNLABELLED).all():
             return None
         kept = self.target != UNLABELLED
-        return Answers(
-            ids=self.ids[kept],
-            target=self.target[kept],
-            predicted=self.predicted[kept],
-            confidence=self.confidence[kept],
-            robust=None if self.robust is None else self.robust[kept],
-            groups={name: labels[kept] for name, labels in self.groups.items()},
-        )
+        return Answers(**_those(kept, vars(self)))
 
     @property
     def rows(self) -> str:
@@ -99,10 +91,20 @@ class Answers:
         return sha256(json.dumps([told, groups], sort_keys=True).encode())
 
 
-def answers(module: nn.Module, batches: Iterable[Any], fields: BatchFields, *, attack: Attack | None = None) -> Answers:
+def answers(
+    module: nn.Module,
+    batches: Iterable[Any],
+    fields: BatchFields,
+    *,
+    attack: Attack | None = None,
+    first_of_each: bool = False,
+) -> Answers:
     """Ask the module for every row of the batches, in eval mode and in float32; nothing of it is changed but that.
 
-    Raises `ConfigurationError` without a ``row_id`` in ``fields``: rows could not be told to be the same.
+    With ``first_of_each`` only the first of rows that share a row id has a vote: they are not refused.
+
+    Raises `ConfigurationError` without a ``row_id`` in ``fields``: rows could not be told to be the same, and
+    `DataRefused` for rows that share one.
     """
     if fields.row_id is None:
         raise ConfigurationError("answers(fields=...): give row_id=, so that two models are compared row by row")
@@ -110,7 +112,11 @@ def answers(module: nn.Module, batches: Iterable[Any], fields: BatchFields, *, a
     parts = [_part(module, batch, fields, attack) for batch in batches]
     if not parts:
         raise NotApplicable("there are no rows to ask the model about")
-    return _joined(parts)
+    whole = _joined(parts)
+    if first_of_each:
+        _, first = np.unique(whole["ids"], return_index=True)
+        whole = _those(np.sort(first), whole)
+    return Answers(**whole)
 
 
 def same_rows(champion: Answers, challenger: Answers) -> None:
@@ -125,7 +131,7 @@ def same_rows(champion: Answers, challenger: Answers) -> None:
         raise FieldError("champion and challenger were asked about the same rows in different groups")
 
 
-def _part(module: nn.Module, batch: Any, fields: BatchFields, attack: Attack | None) -> Answers:
+def _part(module: nn.Module, batch: Any, fields: BatchFields, attack: Attack | None) -> dict[str, Any]:
     inputs = select(batch, fields.inputs, "inputs")
     ids = _ids(select(batch, fields.row_id, "row_id"))  # type: ignore[arg-type]
     target = None if fields.target is None else classes_of(select(batch, fields.target, "target"))
@@ -137,23 +143,28 @@ def _part(module: nn.Module, batch: Any, fields: BatchFields, attack: Attack | N
             raise NotApplicable("there are rows without a label, so nothing tells what an attack changes")
         robust = _robust(module, inputs, target, ids, attack) & (predicted == target)
     groups = fields.group_labels(batch, None, None)
-    return Answers(
-        ids=ids.numpy(),
-        target=None if target is None else target.numpy(),
-        predicted=predicted.numpy(),
-        confidence=confidence.numpy().astype(np.float64),
-        robust=None if robust is None else robust.numpy(),
-        groups={name: np.array([str(label) for label in labels]) for name, labels in groups.items()},
-    )
+    return {
+        "ids": ids.numpy(),
+        "target": None if target is None else target.numpy(),
+        "predicted": predicted.numpy(),
+        "confidence": confidence.numpy().astype(np.float64),
+        "robust": None if robust is None else robust.numpy(),
+        "groups": {name: np.array([str(label) for label in labels]) for name, labels in groups.items()},
+    }
 
 
-def _joined(parts: list[Answers]) -> Answers:
-    def whole(name: str) -> Any:
-        found = [getattr(part, name) for part in parts]
-        return None if found[0] is None else np.concatenate(found)
+def _joined(parts: list[Any]) -> Any:
+    """What `Answers` holds, of all parts: arrays end to end, mappings of them key by key."""
+    if isinstance(parts[0], dict):
+        return {name: _joined([part[name] for part in parts]) for name in parts[0]}
+    return None if parts[0] is None else np.concatenate(parts)
 
-    groups = {name: np.concatenate([part.groups[name] for part in parts]) for name in parts[0].groups}
-    return Answers(**{field.name: whole(field.name) for field in fields_of(Answers)[:-1]}, groups=groups)
+
+def _those(rows: npt.NDArray[Any], whole: Any) -> Any:
+    """The same of these rows alone: an index, or a flag for each."""
+    if isinstance(whole, Mapping):
+        return {name: _those(rows, part) for name, part in whole.items()}
+    return None if whole is None else whole[rows]
 
 
 def classes_of(given: Any) -> Tensor:

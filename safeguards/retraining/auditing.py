@@ -55,7 +55,11 @@ class Held:
     tracking_uri: str | None
 
     def judge(self, folder: Path) -> Plain:
-        """Drift of the columns, then what the model answers on the new rows beside what it answered on its own."""
+        """Drift of the columns, then what the model answers on the new rows beside what it answered on its own.
+
+        Raises `DataRefused` where new rows share a row id. Of its own that do, the first counts: that is no fault of
+        the delivery.
+        """
         later = lacking(self.delivery, self.labels)
         with tempfile.TemporaryDirectory() as fetched:
             reigning = champion(self.registry, Path(fetched))
@@ -73,7 +77,7 @@ class Held:
             drift=drift,
             drift_limit=self.look_for.limit,
             now=asked_of(module, place(training, paths_of(self.files, self.delivery)), new),
-            before=asked_of(module, training, fields),
+            before=asked_of(module, training, fields, first_of_each=True),
             step=len(self.shelf.audits.past()),
         )
         write_ledger(folder, verdicts)

@@ -23,13 +23,18 @@ __all__ = ["asked_of", "paths_of", "refuse_unlabelled"]
 
 
 def asked_of(
-    module: nn.Module, training: Mapping[str, Any], fields: BatchFields, attack: Attack | None = None
+    module: nn.Module,
+    training: Mapping[str, Any],
+    fields: BatchFields,
+    attack: Attack | None = None,
+    *,
+    first_of_each: bool = False,
 ) -> Answers:
-    """What the module answers on the test rows of the data that a training configuration describes.
+    """What the module answers on the test rows of the data that a training configuration describes, as `answers` does.
 
     Raises `ConfigurationError` without jsonargparse, which makes the data module as LightningCLI does.
     """
-    return answers(module, _batches(training), fields, attack=attack)
+    return answers(module, _batches(training), fields, attack=attack, first_of_each=first_of_each)
 
 
 def refuse_unlabelled(training: Mapping[str, Any], fields: BatchFields) -> None:

@@ -125,6 +125,17 @@ def test_a_row_has_one_vote(size: int) -> None:
         answers(Line(), twice, FIELDS)
 
 
+@pytest.mark.parametrize("size", [3, 6])
+def test_every_repeated_row_is_counted_whatever_the_batches(size: int) -> None:
+    ids = torch.tensor([7, 7, 8, 7, 8, 9])
+    repeated = [{**batch, "id": ids[at * size : (at + 1) * size]} for at, batch in enumerate(batches(size))]
+    with pytest.raises(DataRefused, match="3 of 6 rows have the row id of another"):
+        answers(Line(), repeated, FIELDS)
+    found = answers(Line(), repeated, FIELDS, first_of_each=True)
+    assert (found.ids.tolist(), found.predicted.tolist()) == ([7, 8, 9], [0, 0, 1])
+    assert found.groups["side"].tolist() == ["left", "left", "right"]
+
+
 def test_what_is_no_classifier_is_told() -> None:
     with pytest.raises(NotApplicable, match=r"expected logits \(N, C\)"):
         answers(nn.Identity(), [{**batches()[0], "x": torch.zeros(3, 1, 2)}], FIELDS)
