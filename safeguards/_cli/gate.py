@@ -29,9 +29,11 @@ def add_commands(commands: Any, *, tracking_uri: str) -> None:
     rollback = _command(commands, "rollback", "Make an earlier champion the champion again.", _rollback)
     rollback.add_argument("--to", type=int, metavar="N", help="its version (default: the one under it)")
     rollback.add_argument("--why", default="", help="for the history")
-    rollback.add_argument(
+    tried = rollback.add_mutually_exclusive_group()
+    tried.add_argument(
         "--policy", type=Path, help=f"says what may be loaded, to try the model first (default: {POLICY}, if there)"
     )
+    tried.add_argument("--no-policy", action="store_true", help="load nothing, whatever policy is there: digests alone")
     history = _command(commands, "history", "Print who made which version champion, when and why.", _history)
     audit = _command(
         commands, "audit", "Find what the gate did not do: moved aliases, changed files, old waivers.", _audit
@@ -71,7 +73,7 @@ def _promote(asked: argparse.Namespace) -> int:
 def _rollback(asked: argparse.Namespace) -> int:
     from safeguards.gate import Policy, rollback
 
-    place = asked.policy or (POLICY if POLICY.exists() else None)
+    place = asked.policy or (POLICY if POLICY.exists() and not asked.no_policy else None)
     policy = None if place is None else Policy.read(place)
     version = rollback(_known(asked), to=asked.to, why=asked.why, policy=policy)
     if not asked.quiet:

@@ -70,3 +70,21 @@ def test_a_model_that_nobody_knows_is_no_model_in_order(here, capsys, command, k
     told = capsys.readouterr()
     assert told.err.startswith(f"safeguards {command}: 'risk' has neither a version nor a history in this store")
     assert (told.out, told.err.count("\n")) == ("", 1)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_policy_that_lies_there_keeps_no_rollback_from_an_emergency(here, capsys):
+    """The champion was promoted under another policy: that of the working folder does not let its class be loaded."""
+    folder, _ = candidate(here)
+    (here / "policy.yaml").write_text(POLICY)
+    (here / "conf").mkdir()
+    (here / "conf" / "policy.yaml").write_text(POLICY.replace("tests.gate.nets", "elsewhere"))
+    uri = ["--tracking-uri", "sqlite:///mlflow.db"]
+    assert main(["promote", str(folder), "--policy", "policy.yaml", *uri]) == 0
+    ModelRegistry("risk", uri[1])._client.delete_registered_model_alias("risk", "champion")
+    assert main(["rollback", "risk", "--to", "1", *uri]) == 2
+    assert "does not predict here any more" in capsys.readouterr().err
+    assert main(["rollback", "risk", "--to", "1", "--no-policy", *uri]) == 0
+    assert "without --policy it was not loaded" in capsys.readouterr().out
+    with pytest.raises(SystemExit):
+        main(["rollback", "risk", "--policy", "policy.yaml", "--no-policy", *uri])
