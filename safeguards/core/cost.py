@@ -24,7 +24,7 @@ __all__ = ["Meter", "rows_of_share", "said_left_out"]
 SHARES = tuple(2.0**-halvings for halvings in range(6, -1, -1))
 WORTH = 3
 FEWEST_ROWS = 64
-"""However small its share, a look at a set whose size is known is given as many rows as this; a stream has no fewest."""
+"""However small its share, a look at a set whose size is known has as many rows as this; a stream has no fewest."""
 
 
 class Meter:
