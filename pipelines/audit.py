@@ -20,7 +20,7 @@ from typing import Any
 
 from jsonargparse.typing import Path_fr
 
-from pipelines.codes import Parser, conclude, without_places
+from pipelines.codes import Parser, conclude, fields_of, without_places
 from safeguards.gate import Policy
 from safeguards.retraining import Held, Job, LiveCheck, Look, Notice, Shelf, Trigger, only_one
 from safeguards.tracking import ModelRegistry
@@ -81,7 +81,7 @@ def audit(settings: Settings, told: Mapping[str, Any]) -> Mapping[str, Any]:
             policy=policy,
             delivery=delivery,
             files=settings.files,
-            fields={name: getattr(settings, name) for name in ("inputs", "target", "row_id", "groups")},
+            fields=fields_of(settings),
             labels=settings.labels,
             look_for=settings.look,
             check=settings.check,

@@ -13,7 +13,16 @@ from safeguards import ConfigurationError, SafeguardError
 from safeguards.retraining import AlreadyRunning, DataRefused
 from safeguards.tracking import safe_line
 
-__all__ = ["ANOTHER_AT_WORK", "BROKE", "DATA_REFUSED", "WRONG_CONFIGURATION", "Parser", "conclude", "without_places"]
+__all__ = [
+    "ANOTHER_AT_WORK",
+    "BROKE",
+    "DATA_REFUSED",
+    "WRONG_CONFIGURATION",
+    "Parser",
+    "conclude",
+    "fields_of",
+    "without_places",
+]
 
 PLACES = ("delivery", "directory", "keep", "notice")
 AGAIN = "mend that and call this again, what is done is not done again"
@@ -54,6 +63,11 @@ class Parser(ArgumentParser):
 def without_places(told: Mapping[str, Any]) -> dict[str, Any]:
     """The settings that make a job what it is: the same job elsewhere is the same job."""
     return {name: value for name, value in told.items() if name not in PLACES}
+
+
+def fields_of(settings: object) -> dict[str, Any]:
+    """Where a batch has what, by the settings that say so."""
+    return {name: getattr(settings, name) for name in ("inputs", "target", "row_id", "groups")}
 
 
 def conclude(main: Callable[[], int]) -> int:

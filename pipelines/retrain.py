@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 from jsonargparse.typing import Path_fr
 
-from pipelines.codes import Parser, conclude, without_places
+from pipelines.codes import Parser, conclude, fields_of, without_places
 from pipelines.train import FIT, read
 from safeguards.card import Stated
 from safeguards.gate import Policy
@@ -105,7 +105,7 @@ def retrain(settings: Settings, told: Mapping[str, Any]) -> Mapping[str, Any]:
             training=training,
             files=settings.files,
             frozen=settings.frozen,
-            fields={name: getattr(settings, name) for name in ("inputs", "target", "row_id", "groups")},
+            fields=fields_of(settings),
             attack=settings.attack,
             look_for=settings.look,
             objective=settings.objective,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +10,12 @@ from safeguards.core.errors import ConfigurationError, RegistryError
 from safeguards.core.files import write_whole
 from safeguards.core.signing import SIGNING_KEY, VERIFYING_KEYS, Signer, Verifier
 from safeguards.gate.following import MOST_ROUNDS, follow, newest_move
-from safeguards.gate.history import History, myself
+from safeguards.gate.history import History
 from safeguards.gate.record import RECORD
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from safeguards.tracking import ModelRegistry
 
 __all__ = ["countersign", "signer_of_entries"]
@@ -53,7 +54,6 @@ def countersign(registry: ModelRegistry, *, why: str = "", who: str | None = Non
     signer = signer_of_entries()
     if signer is None:
         raise ConfigurationError(f"countersign() needs a key; set {SIGNING_KEY} to the file of a private key")
-    moment = now or datetime.now(UTC)
     for _ in range(MOST_ROUNDS):
         history = _as_it_stands(registry)
         move = newest_move(history)
@@ -61,17 +61,8 @@ def countersign(registry: ModelRegistry, *, why: str = "", who: str | None = Non
             raise RegistryError(f"{registry.name!r} has no history yet: what the gate writes from now on is signed")
         for record in dict.fromkeys(entry.record for entry in history.entries):
             _sign(registry, record, signer)
-        entry = history.next(
-            when=moment.astimezone(UTC).isoformat(timespec="seconds"),
-            who=who or myself(),
-            action="countersigned",
-            why=why,
-            before=history.champion,
-            after=history.champion,
-            version=move.version,
-            record=move.record,
-            policy="",
-        )
+        about = {"after": history.champion, "version": move.version, "record": move.record}
+        entry = history.next_by_hand("countersigned", now=now, who=who, why=why, **about)
         if registry.append(entry.number, entry.text(signer)):
             follow(registry, move)
             return entry.number

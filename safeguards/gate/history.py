@@ -13,7 +13,7 @@ import socket
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from safeguards.core.canonical import canonical, digest_of, parse, sha256
@@ -150,6 +150,17 @@ class History:
         earliest = now - timedelta(days=days)
         ruled = [entry for entry in self.entries if entry.is_ruling and _after(entry.when, earliest)]
         return len({(entry.key or entry.record, entry.before) for entry in ruled} - {(other_than, self.champion)})
+
+    def next_by_hand(self, action: Action, *, now: datetime | None, who: str | None, **parts: Any) -> Entry:
+        """As `next`, for what somebody does without a policy: by this user and at this moment, unless it is told."""
+        return self.next(
+            **parts,
+            when=(now or datetime.now(UTC)).astimezone(UTC).isoformat(timespec="seconds"),
+            who=who or myself(),
+            action=action,
+            before=self.champion,
+            policy="",
+        )
 
     def next(self, **parts: Any) -> Entry:
         """The entry that would follow."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,9 +11,11 @@ from safeguards.gate.candidate import Candidate
 from safeguards.gate.countersigning import signer_of_entries
 from safeguards.gate.following import MOST_ROUNDS, follow, is_told, newest_move
 from safeguards.gate.fresh import SECONDS, check_in_a_fresh_process
-from safeguards.gate.history import Entry, History, myself
+from safeguards.gate.history import Entry, History
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from safeguards.gate.policy import Policy
     from safeguards.tracking import ModelRegistry
 
@@ -54,18 +55,8 @@ def rollback(
             found = Candidate.fetch(registry, record, Path(place))
             if policy is not None:
                 _check_prediction(found, target, policy, seconds)
-        moment = now or datetime.now(UTC)
-        entry = history.next(
-            when=moment.astimezone(UTC).isoformat(timespec="seconds"),
-            who=who or myself(),
-            action="rolled back",
-            why=why,
-            before=history.champion,
-            after=target,
-            version=target,
-            record=record,
-            policy="",
-        )
+        about = {"after": target, "version": target, "record": record}
+        entry = history.next_by_hand("rolled back", now=now, who=who, why=why, **about)
         if registry.append(entry.number, entry.text(signer)):
             follow(registry, entry)
             return target
