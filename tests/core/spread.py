@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 import torch
+from pytorch_lightning.callbacks import Callback
 from torch.utils.data import BatchSampler, DataLoader, Dataset, IterableDataset
 
 import safeguards.deepspeed  # noqa: F401 - registers the strategies
@@ -157,16 +158,28 @@ class Slow(Accuracy):
         return super().prepare(scene)
 
 
+class Monitor(Callback):
+    """What of the metric is to be seen at each validation; "nan" where a look was left out."""
+
+    def __init__(self) -> None:
+        self.seen: list[str] = []
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        self.seen.append(str(float(trainer.callback_metrics["safeguard/toy/accuracy"])))
+
+
 def capped(strategy: str) -> list[dict[str, Any]]:
     """The looks of a fit under a cap: an epoch takes 10 seconds, on the later process one more."""
     guard = Slow(max_share_of_fit=0.1)
     guard.meter._clock = lambda: guard.seconds
     Run.elapsed = lambda run: 0.0 if run._started is None else (10.0 + RANK) * (job.current_epoch + 1)  # type: ignore[method-assign]
     with tempfile.TemporaryDirectory() as root:
-        job = trainer(root, guard, strategy=strategy, devices=WORLD, max_epochs=12, num_sanity_val_steps=0)
+        monitor = Monitor()
+        job = trainer(root, guard, monitor, strategy=strategy, devices=WORLD, max_epochs=12, num_sanity_val_steps=0)
         job.fit(Net(), loader(64), loader(1001))
         return [
             {"epoch": v.moment.epoch, "n": v.n, "reason": v.reason, "seconds": v.cost.seconds, **v.details}
+            | {"monitored": monitor.seen}
             for v in verdicts(job)
             if v.cost is not None
         ]

@@ -69,6 +69,8 @@ def test_processes_of_different_speed_agree_on_the_rows_and_looks_that_a_cap_all
     looks = first.value
     assert second.value == looks
     assert 3 <= len(looks) < 12, "some looks are left out"
+    monitored = looks[0]["monitored"]
+    assert [epoch for epoch, value in enumerate(monitored) if value != "nan"] == [look["epoch"] for look in looks]
     assert looks[0]["n"] < 100
     assert looks[-1]["n"] > 1.5 * looks[0]["n"]
     assert sum(look["seconds"] for look in looks) <= 0.1 * 11.0 * (looks[-1]["epoch"] + 1)
