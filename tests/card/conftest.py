@@ -53,7 +53,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Sto
     secret = {"db": CANARIES["uri"], "api_key": CANARIES["key"]}
     runs = {
         "good": kept(client, experiment, "good", good, place=place, parameters={"lr": "0.1", "depth": "2"}),
-        "bad": kept(client, experiment, "bad", bad, place=place, ended="stopped_for_safety", parameters={"lr": "0.3"}),
+        "bad": kept(client, experiment, "poor", bad, place=place, ended="stopped_for_safety", parameters={"lr": "0.3"}),
         "silent": kept(client, experiment, "silent", [], place=place, files={"report.html": report}),
         "hostile": kept(
             client,

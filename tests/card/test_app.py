@@ -144,7 +144,7 @@ def test_each_run_is_a_row_with_outcomes_and_margins(pages: Any, store: Store) -
     told = page(pages, f"/experiments/{store.experiment}?text=good").text
     assert "1 of 5 runs" in told
     assert "! WARN ✓ PASS +0.05 ! WARN +0.01" in told
-    told = page(pages, f"/experiments/{store.experiment}?text=bad").text
+    told = page(pages, f"/experiments/{store.experiment}?text=poor").text
     assert "stopped for safety ✕ FAIL ? INCONCLUSIVE +0 ✕ FAIL −0.2" in told  # noqa: RUF001 - a minus
 
 

@@ -77,7 +77,7 @@ LIVE = """
 const type = async () => {
   document.querySelector("input[name=run]").checked = true;
   const field = document.getElementById("text");
-  field.value = "bad";
+  field.value = "poor";
   field.dispatchEvent(new Event("input", { bubbles: true }));
   await new Promise((resolve) => setTimeout(resolve, 3000));
   document.title = `${document.getElementById("status").textContent.trim()}|${location.search}`;
@@ -92,7 +92,7 @@ def test_the_filter_answers_while_one_types_and_says_so(store: Store, tmp_path: 
         seen = opened(f"{place}/experiments/{store.experiment}", tmp_path)
     told, _, query = seen.title.partition("|")
     assert told == "1 of 5 runs"
-    assert "text=bad" in query
+    assert "text=poor" in query
     assert len(seen.of("th", scope="row")) == 1
     assert seen.of("button", id="compare")[0].get("disabled") == ""
 
