@@ -55,5 +55,5 @@ $(VENV)/.ready: $(VENV)/.locked pyproject.toml
 $(VENV)/.locked: requirements.lock
 	@echo "Building $(VENV) from requirements.lock, about two minutes"
 	$(PYTHON) -m venv --clear $(VENV)
-	$(RUN) -m pip install --requirement requirements.lock
+	$(RUN) -m pip install --no-deps --requirement requirements.lock
 	touch $@
