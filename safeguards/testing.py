@@ -283,9 +283,13 @@ def _close(one: Any, two: Any) -> bool:
 
 
 def _verdicts_on(world: int, targets: list[str], root: Path) -> dict[str, list[dict[str, Any]]]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    with socket.socket() as holder:  # until they listen there themselves, the system gives the port to nobody
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        holder.bind(("127.0.0.1", 0))
+        return _verdicts_at(holder.getsockname()[1], world, targets, root)
+
+
+def _verdicts_at(port: int, world: int, targets: list[str], root: Path) -> dict[str, list[dict[str, Any]]]:
     shared = {**os.environ, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": str(world)}
     command = [sys.executable, "-m", "safeguards.testing", str(root), str(world), *targets]
     jobs = [

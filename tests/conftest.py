@@ -56,7 +56,9 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def mlflow_server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Generator[Any, None, None]:
     """A real ``mlflow server`` on loopback, which a test starts with ``up()``."""
     from tests.helpers.mlflow_server import Server
+    from tests.helpers.ports import held_port
 
-    server = Server(tmp_path_factory.mktemp("server"), empty_database)
-    yield server
-    server.kill()
+    with held_port() as port:
+        server = Server(tmp_path_factory.mktemp("server"), empty_database, port)
+        yield server
+        server.kill()

@@ -154,7 +154,7 @@ def fit_with_each(overlays):
 
 
 def test_every_overlay_trains_two_processes_to_the_same_verdicts():
-    first, second = launch(f"{__file__}:fit_with_each", world=2, timeout=170, overlays=[name(p) for p in OVERLAYS])
+    first, second = launch(f"{__file__}:fit_with_each", world=2, overlays=[name(p) for p in OVERLAYS])
     assert set(first.value) == {name(path) for path in OVERLAYS}
     assert first.value == second.value
     assert all({outcome for _, _, outcome in found} <= JUDGED for found in first.value.values())

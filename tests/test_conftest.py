@@ -46,7 +46,7 @@ def test_a_skipped_browser_test_fails_under_no_skip(options: list[str], code: in
     command = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options]
     own = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
     done = subprocess.run(
-        command, cwd=tmp_path, env=own, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+        command, cwd=tmp_path, env=own, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=240
     )
     assert done.returncode == code
     assert said in done.stdout

@@ -27,7 +27,7 @@ def run(command: list[str], where: Path) -> subprocess.CompletedProcess[str]:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=150,
+        timeout=240,
     )
 
 

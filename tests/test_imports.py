@@ -37,7 +37,7 @@ def answer(code: str, **environment: str) -> object:
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=True,
     )
     return json.loads(said.stdout.splitlines()[-1])
@@ -49,7 +49,7 @@ def test_the_folder_of_ledgers_does_not_hide_the_package(tmp_path: Path) -> None
     code = "from safeguards import Limit; print(Limit(at_most=1))"
     own = {key: os.environ[key] for key in BARE if key in os.environ}
     said = subprocess.run(
-        [sys.executable, "-c", code], cwd=tmp_path, env=own, capture_output=True, text=True, timeout=60, check=False
+        [sys.executable, "-c", code], cwd=tmp_path, env=own, capture_output=True, text=True, timeout=240, check=False
     )
     assert said.stdout == "at most 1\n", said.stderr
 

@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 SOURCES = ("safeguards", *TEMPLATE, "pyproject.toml", "setup.py", "README.md", "LICENSE")
 
 
-def run(command: list[str], where: Path, *, seconds: float = 150, **environment: str) -> str:
+def run(command: list[str], where: Path, *, seconds: float = 240, **environment: str) -> str:
     """Standard output of a command that must succeed; it sees nothing of the checkout."""
     bare = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     done = subprocess.run(
@@ -129,7 +129,7 @@ def test_the_readmes_first_block_runs_from_the_wheel(command: Path, tmp_path: Pa
     see_the_first_block_run(command, tmp_path)
 
 
-def see_the_first_block_run(command: Path, where: Path, *, seconds: float = 150) -> None:
+def see_the_first_block_run(command: Path, where: Path, *, seconds: float = 240) -> None:
     block = re.search(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
     assert block is not None
     (where / "train.py").write_text(block[1])

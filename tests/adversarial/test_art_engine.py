@@ -189,5 +189,5 @@ def test_under_zero_3(tmp_path: Path) -> None:
     ]  # fmt: skip
     expected = [{"outcome": v.outcome, "reason": v.reason, "value": v.value, "n": v.n} for v in alone]
     assert [found["n"] for found in expected] == [rows for _, rows in CASES]
-    for result in launch(f"{__file__}:partitioned", world=2, timeout=100):
+    for result in launch(f"{__file__}:partitioned", world=2):
         assert result.value == expected

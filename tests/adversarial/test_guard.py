@@ -264,7 +264,7 @@ def test_the_number_of_processes_changes_nothing(tmp_path: Path, monkeypatch: py
     alone = uneven("auto")
     assert [(found["outcome"], found["n"]) for found in alone] == [(outcome, rows) for _, rows, outcome in CASES]
     assert "1 of 58 rows lie outside the clip range" in alone[-1]["reason"]
-    for result in launch(f"{__file__}:uneven", world=2, timeout=90, strategy="ddp"):
+    for result in launch(f"{__file__}:uneven", world=2, strategy="ddp"):
         assert result.value == alone
 
 

@@ -137,7 +137,7 @@ def test_it_prints_on_a4(tmp_path: Path) -> None:
     (tmp_path / "card.html").write_text(model_card(evidence_of(record())))
     command = [str(CHROMIUM), *SWITCHES.split(), f"--user-data-dir={tmp_path / 'profile'}"]
     pdf = tmp_path / "card.pdf"
-    subprocess.run([*command, f"--print-to-pdf={pdf}", (tmp_path / "card.html").as_uri()], timeout=60, check=True)
+    subprocess.run([*command, f"--print-to-pdf={pdf}", (tmp_path / "card.html").as_uri()], timeout=240, check=True)
     sides = {tuple(map(float, one)) for one in re.findall(rb"/MediaBox \[0 0 ([\d.]+) ([\d.]+)\]", pdf.read_bytes())}
     assert len(sides) == 1
     assert sides.pop() == pytest.approx((595.3, 841.9), abs=1.0)

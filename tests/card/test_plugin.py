@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,6 +20,7 @@ import pytest
 from safeguards.card.plugin import create_app
 from safeguards.core.errors import ConfigurationError
 from tests.helpers.markup import Parsed
+from tests.helpers.ports import held_port
 from tests.helpers.runs import kept, verdict
 
 ROOT = Path(__file__).parents[2]
@@ -37,12 +37,6 @@ def installed(place: Path) -> Path:
     lines = [f"{name} = {value}" for name, value in points.items()]
     (told / "entry_points.txt").write_text("\n".join(["[mlflow.app]", *lines, ""]))
     return place
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])
 
 
 def asked(address: str, method: str = "GET", **headers: str) -> tuple[int, Any, str]:
@@ -71,13 +65,13 @@ def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> It
     place = tmp_path_factory.mktemp("inside")
     database = place / "mlflow.db"
     shutil.copyfile(empty_database, database)
-    port = free_port()
     command = [sys.executable, "-m", "mlflow", "server", "--app-name", "safeguards", "--host", "127.0.0.1"]
-    command += ["--port", str(port), "--workers", "1", "--static-prefix", PREFIX]
+    command += ["--workers", "1", "--static-prefix", PREFIX]
     command += ["--backend-store-uri", f"sqlite:///{database}", "--artifacts-destination", str(place / "kept")]
     path = os.pathsep.join([str(ROOT), str(installed(place / "site"))])
     environment = {**os.environ, "PYTHONPATH": path, "MLFLOW_DISABLE_TELEMETRY": "true", "OMP_NUM_THREADS": "1"}
-    with (place / "log").open("wb") as log:
+    with held_port() as port, (place / "log").open("wb") as log:
+        command += ["--port", str(port)]
         process = subprocess.Popen(command, cwd=place, env=environment, stdout=log, stderr=log, start_new_session=True)
         try:
             address = f"http://127.0.0.1:{port}"
@@ -97,7 +91,6 @@ def recorded(place: Path, uri: str) -> str:
     return kept(client, experiment, "<b>inside</b>", [verdict(outcome="FAIL")], place=place)
 
 
-@pytest.mark.timeout(UP_SECONDS + 120)
 def test_the_page_is_there_read_only_and_behind_the_servers_own_checks(server: tuple[str, str, Path]) -> None:
     address, run, _ = server
     review = f"{address}{PREFIX}/safeguards"

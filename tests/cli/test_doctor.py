@@ -1,6 +1,5 @@
 """Each check is shown a machine with the fault it is there for, and one without."""
 
-import socket
 from pathlib import Path
 
 import pytest
@@ -11,6 +10,7 @@ from safeguards._cli import doctor, handshake
 from safeguards._cli.doctor import Finding
 from safeguards.cli import main
 from safeguards.deepspeed import ops
+from tests.helpers.ports import held_port
 
 HEALTHY = Finding(healthy=True, text="fine")
 
@@ -108,9 +108,7 @@ def test_a_password_in_the_address_is_never_said(
 ) -> None:
     for name in ("versions", "build_locks", "compiler", "processes"):
         monkeypatch.setattr(doctor, name, lambda: HEALTHY)
-    with socket.socket() as closed:
-        closed.bind(("127.0.0.1", 0))
-        port = closed.getsockname()[1]
+    with held_port() as port:
         assert main(["doctor", "--tracking-uri", f"http://ann:hunter2@127.0.0.1:{port}"]) == 1
     said = capsys.readouterr()
     assert "127.0.0.1" in said.out

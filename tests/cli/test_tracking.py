@@ -12,6 +12,7 @@ import pytest
 
 from safeguards._cli import tracking
 from safeguards._cli.tracking import problem_of
+from tests.helpers.ports import held_port
 
 
 @contextmanager
@@ -60,9 +61,8 @@ def test_a_server_in_trouble_is_a_problem() -> None:
 
 
 def test_a_closed_port_is_refused() -> None:
-    with listening() as listener:
-        port = listener.getsockname()[1]
-    assert "refused" in str(problem_of(f"http://127.0.0.1:{port}"))
+    with held_port() as port:
+        assert "refused" in str(problem_of(f"http://127.0.0.1:{port}"))
 
 
 def test_a_server_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,7 +94,8 @@ def test_a_database_server_is_knocked_at() -> None:
     with listening() as listener:
         port = listener.getsockname()[1]
         assert problem_of(f"postgresql+psycopg2://ann:hunter2@127.0.0.1:{port}/runs") is None
-    assert "refused" in str(problem_of(f"postgresql://ann:hunter2@127.0.0.1:{port}/runs"))
+    with held_port() as port:
+        assert "refused" in str(problem_of(f"postgresql://ann:hunter2@127.0.0.1:{port}/runs"))
 
 
 @pytest.mark.parametrize("uri", ["", "runs.db", "ftp://host", "http://ann:hunter2@[broken", "http://host:hunter2"])

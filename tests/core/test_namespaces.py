@@ -70,7 +70,7 @@ def interpreters(tmp_path_factory: pytest.TempPathFactory) -> dict[str, subproce
             env={"PYTHONPATH": str(ROOT), "PATH": "", "OMP_NUM_THREADS": "1"},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=240,
         )
 
     with ThreadPoolExecutor(2) as pool:

@@ -39,7 +39,7 @@ class Planted:
 def fit(stage: int, *callbacks: Any, resume: Path | None = None, **options: Any) -> Any:
     """What came of it: the weights and how many batches it took, or the error."""
     module = zero.net()
-    job = zero.trainer(DeepSpeedCPUStrategy(stage=stage, timeout=20, **options), callbacks=list(callbacks))
+    job = zero.trainer(DeepSpeedCPUStrategy(stage=stage, timeout=60, **options), callbacks=list(callbacks))
     try:
         job.fit(module, zero.loader(), ckpt_path=resume)
     except EvidenceError as error:

@@ -249,7 +249,7 @@ def _killed(work: Callable[[], None]) -> None:
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Where two processes under ZeRO left what they found; one of them is killed in the end, while it saves."""
     found = tmp_path_factory.mktemp("pair")
-    first, second = launch(f"{KEPT}:everything", world=2, timeout=100, check=False, folder=str(found))
+    first, second = launch(f"{KEPT}:everything", world=2, check=False, folder=str(found))
     assert second.returncode == -signal.SIGKILL, second.stderr[-4000:]
     assert (first.returncode, first.timed_out) != (0, False)
     return found

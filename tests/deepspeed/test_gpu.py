@@ -32,14 +32,14 @@ def test_four_safeguards_judge_under_partitioned_weights(on_cpu: dict[str, list[
 @pytest.mark.skipif(DEVICES < 1, reason="needs one CUDA device; this machine has none")
 @pytest.mark.parametrize("strategy", GPU_STRATEGIES)
 def test_one_gpu_says_what_the_cpu_says(on_cpu: dict[str, list[Any]], strategy: str) -> None:
-    same(launch(WATCHED, world=1, timeout=120, accelerator="gpu", strategy=strategy)[0].value, on_cpu)
+    same(launch(WATCHED, world=1, accelerator="gpu", strategy=strategy)[0].value, on_cpu)
 
 
 @pytest.mark.multigpu
 @pytest.mark.skipif(DEVICES < 2, reason=f"needs two CUDA devices; this machine has {DEVICES}")
 @pytest.mark.parametrize("strategy", GPU_STRATEGIES)
 def test_two_gpus_agree_and_count_every_row_once(on_cpu: dict[str, list[Any]], strategy: str) -> None:
-    first, second = launch(WATCHED, world=2, timeout=120, accelerator="gpu", strategy=strategy)
+    first, second = launch(WATCHED, world=2, accelerator="gpu", strategy=strategy)
     assert first.value == second.value
     assert {topic: said[2] for topic, said in first.value.items()} == {topic: said[2] for topic, said in on_cpu.items()}
     assert "ERROR" not in {outcome for outcome, *_ in first.value.values()}

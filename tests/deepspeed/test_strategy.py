@@ -52,7 +52,7 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def pair(builds: Path) -> list[dict[str, Any]]:
     files = [str(file) for file in CONF]
-    results = launch(f"{ZERO}:everything", world=2, timeout=100, env={"TORCH_EXTENSIONS_DIR": str(builds)}, files=files)
+    results = launch(f"{ZERO}:everything", world=2, env={"TORCH_EXTENSIONS_DIR": str(builds)}, files=files)
     return [result.value for result in results]
 
 
@@ -180,7 +180,7 @@ def scripts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RankResult]:
     commands = {"sound": ["-m", "job"], "failing": ["job.py", "1"]}
 
     def job(arguments: list[str]) -> RankResult:
-        return run([sys.executable, *arguments], cwd=place, timeout=90, check=False)
+        return run([sys.executable, *arguments], cwd=place, check=False)
 
     with ThreadPoolExecutor() as pool:
         return dict(zip(commands, pool.map(job, commands.values()), strict=True))

@@ -119,7 +119,7 @@ def _open(path: Path, profile_folder: Path) -> Parsed:
         "--disable-component-update --disable-sync --disable-quic --virtual-time-budget=10000 --dump-dom"
     )
     command = [BROWSER, *switches.split(), f"--user-data-dir={profile_folder}", path.as_uri()]
-    return Parsed(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout)
+    return Parsed(subprocess.run(command, capture_output=True, text=True, timeout=240, check=True).stdout)
 
 
 @pytest.mark.browser

@@ -43,5 +43,5 @@ def test_the_number_of_processes_changes_nothing(tmp_path: Path, monkeypatch: py
     assert all(one["details"]["columns"]["feature 0"]["standing"] == "drifted" for one in alone)
     assert "drifted" in {alone[1]["details"]["columns"][f"encoder {i}"]["standing"] for i in range(5)}
     for world in (2, 3):
-        for result in launch(f"{__file__}:judged", world=world, timeout=90, names=names):
+        for result in launch(f"{__file__}:judged", world=world, names=names):
             assert result.value == alone

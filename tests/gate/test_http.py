@@ -57,7 +57,7 @@ def test_of_two_promotions_at_once_exactly_one_wins(mlflow_server: Server, tmp_p
     barrier = tmp_path / "barrier"
     barrier.mkdir()
     given = {"uri": mlflow_server.uri, "folders": folders, "barrier": str(barrier)}
-    said = [one.value for one in launch(f"{__file__}:promote_at_once", world=2, timeout=120, **given)]
+    said = [one.value for one in launch(f"{__file__}:promote_at_once", world=2, **given)]
     assert sorted(one["admitted"] for one in said) == [False, True], json.dumps(said)
     winner, loser = sorted(said, key=lambda one: not one["admitted"])
     assert winner["tried"] == [[2, True]]

@@ -29,4 +29,4 @@ def opened(address: str, profile: Path, *switches: str) -> Parsed:
     """The page at ``address`` as it stands once its scripts have run."""
     assert CHROMIUM is not None
     command = [CHROMIUM, *SWITCHES.split(), f"--user-data-dir={profile}", "--dump-dom", *switches, address]
-    return Parsed(subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout)
+    return Parsed(subprocess.run(command, capture_output=True, text=True, timeout=240, check=True).stdout)

@@ -1,4 +1,4 @@
-"""Real processes for distributed tests: a fixed number, a free port, short time limits, nothing left behind.
+"""Real processes for distributed tests: a fixed number, a port of their own, an end to what hangs, nothing left behind.
 
 The function under test lives in a test file (or beside it), takes plain JSON arguments and returns plain JSON:
 
@@ -33,7 +33,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
@@ -46,10 +45,15 @@ from typing import Any
 import torch
 
 from tests.helpers.forks import SCRIPT, Process, forker
+from tests.helpers.ports import held_port
 from tests.helpers.rank import GROUP_SECONDS, ROOT
 
 __all__ = ["RankResult", "launch", "run"]
 
+LONGEST_SECONDS = 240.0
+"""Many times what any job takes on a quiet machine: this ends what hangs, and nothing that is slow. Less than pytest's
+own limit, which would leave the processes behind.
+"""
 FOREIGN = (
     "RANK",
     "LOCAL_RANK",
@@ -79,7 +83,7 @@ def launch(
     target: str,
     world: int,
     *,
-    timeout: float = 60.0,
+    timeout: float = LONGEST_SECONDS,
     group_timeout: float = GROUP_SECONDS,
     check: bool = True,
     fresh: bool = False,
@@ -103,8 +107,9 @@ def launch(
             "group_timeout": group_timeout,
         }
     )
-    shared = {"WORLD_SIZE": str(world), "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port())}
-    with tempfile.TemporaryDirectory() as scratch:
+    shared = {"WORLD_SIZE": str(world), "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
+    with tempfile.TemporaryDirectory() as scratch, held_port() as port:
+        shared["MASTER_PORT"] = str(port)
         places, where = [Path(scratch, str(rank)) for rank in range(world)], cwd or Path(scratch)
         own = [{**shared, "RANK": str(rank), "LOCAL_RANK": str(rank), **(env or {})} for rank in range(world)]
         processes = [begin(rank, job, place, _environment(own[rank]), where) for rank, place in enumerate(places)]
@@ -117,7 +122,7 @@ def launch(
 def run(
     command: Sequence[str],
     *,
-    timeout: float = 60.0,
+    timeout: float = LONGEST_SECONDS,
     check: bool = True,
     env: Mapping[str, str] | None = None,
     cwd: Path | None = None,
@@ -190,9 +195,3 @@ def _raise_failures(results: Sequence[RankResult]) -> None:
 
 def _how(result: RankResult) -> str:
     return "timed out" if result.timed_out else f"ended with {result.returncode}"
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

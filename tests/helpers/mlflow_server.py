@@ -6,7 +6,6 @@ import contextlib
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,10 +19,13 @@ QUIET = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "DO_NOT_TRACK": "true", 
 
 
 class Server:
-    """Over the copy of an empty database in ``folder``; not started yet. Its processes are a group of their own."""
+    """Over the copy of an empty database in ``folder``; not started yet. Its processes are a group of their own.
 
-    def __init__(self, folder: Path, empty_database: Path) -> None:
-        self.folder, self.port = folder, _free_port()
+    ``port`` is for it alone, also while it is down.
+    """
+
+    def __init__(self, folder: Path, empty_database: Path, port: int) -> None:
+        self.folder, self.port = folder, port
         self.uri = f"http://127.0.0.1:{self.port}"
         self.database, self.artifacts = folder / "mlflow.db", folder / "artifacts"
         shutil.copyfile(empty_database, self.database)
@@ -74,9 +76,3 @@ class Server:
     def _signal(self, number: int) -> None:
         assert self._process is not None
         os.killpg(self._process.pid, number)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -13,13 +13,14 @@ import os
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.helpers.ports import held_port
 
 __all__ = ["ADDRESS", "binary", "main", "serving"]
 
@@ -50,7 +51,7 @@ def serving() -> Iterator[str]:
     PostgreSQL refuses to run as root; there it runs as the user that its package has made.
     """
     owner = AS_ROOT if os.getuid() == 0 else None
-    with tempfile.TemporaryDirectory(prefix="safeguards-postgres-") as place:
+    with tempfile.TemporaryDirectory(prefix="safeguards-postgres-") as place, held_port() as port:
         if owner is not None:
             shutil.chown(place, owner)
         data, secret, password = f"{place}/data", Path(place, "password"), secrets.token_urlsafe()
@@ -65,7 +66,6 @@ def serving() -> Iterator[str]:
             assert done.returncode == 0, f"{name} ended with {done.returncode}: {log.read_text()}"
 
         run("initdb", "-U", USER, "-A", "scram-sha-256", f"--pwfile={secret}", "-E", "UTF8", "--no-locale", "--no-sync")
-        port = _free_port()
         heard = f"-c listen_addresses=127.0.0.1 -c port={port} -c unix_socket_directories='' {HASTE}"
         try:
             run("pg_ctl", "-w", "-t", START_SECONDS, "-l", f"{data}/log", "-o", heard, "start")
@@ -73,12 +73,6 @@ def serving() -> Iterator[str]:
         finally:
             if Path(data, "postmaster.pid").exists():
                 run("pg_ctl", "-w", "-m", "immediate", "stop")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def main(command: Sequence[str]) -> int:

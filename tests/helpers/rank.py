@@ -18,8 +18,10 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-GROUP_SECONDS = 20.0
-"""How long a process group waits where nobody says otherwise; torch's own default is half an hour."""
+GROUP_SECONDS = 60.0
+"""How long a process group waits where nobody says otherwise, so that a rank may start late on a busy machine; torch's
+own default is half an hour.
+"""
 
 
 def shorten_group_timeouts(seconds: float) -> None:

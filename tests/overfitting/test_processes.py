@@ -199,7 +199,7 @@ def on_each_process() -> dict[str, Any]:
 
 @cache
 def processes() -> list[dict[str, Any]]:
-    return [result.value for result in launch(f"{__file__}:on_each_process", 2, timeout=120)]
+    return [result.value for result in launch(f"{__file__}:on_each_process", 2)]
 
 
 @pytest.mark.parametrize("strategy", STRATEGIES)

@@ -85,7 +85,7 @@ def jobs(places):
     """Each study by its command; the one runs while the processes of the other wait for each other."""
 
     def job(data):
-        return run([sys.executable, "-m", "pipelines.demo", "--data", data], cwd=places[data], timeout=150, check=False)
+        return run([sys.executable, "-m", "pipelines.demo", "--data", data], cwd=places[data], check=False)
 
     with ThreadPoolExecutor() as pool:
         return dict(zip(STUDIES, pool.map(job, STUDIES), strict=True))

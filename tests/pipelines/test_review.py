@@ -84,9 +84,9 @@ def test_the_page_is_served_until_somebody_ends_it(place: Path) -> None:
             assert process.stdout is not None
             lines = [process.stdout.readline(), process.stdout.readline()]
             address = lines[1].split()[1]
-            page = urllib.request.urlopen(address, timeout=20).read().decode()
+            page = urllib.request.urlopen(address, timeout=100).read().decode()
             process.send_signal(signal.SIGINT)
-            code = process.wait(timeout=20)
+            code = process.wait(timeout=100)
         finally:
             process.kill()
     assert lines[0] == "scans version 1: safeguards_runs/cards/scans-1.html\n"

@@ -11,7 +11,7 @@ JOBS = Path(__file__).with_name("foreign.py")
 
 @pytest.mark.parametrize(("strategy", "world"), [("auto", 1), ("ddp", 2), ("deepspeed_cpu_stage_2", 2)])
 def test_values_are_those_of_a_plain_computation_over_all_rows(strategy: str, world: int) -> None:
-    results = launch(f"{JOBS}:every_style", world, timeout=110, strategy=strategy)
+    results = launch(f"{JOBS}:every_style", world, strategy=strategy)
     assert set(results[0].value) == {"tuples", "dicts", "no forward", "manual"}
     for style, job in results[0].value.items():
         assert all(result.value[style]["found"] == job["found"] for result in results)

@@ -10,7 +10,6 @@ JOBS = Path(__file__).with_name("jobs.py")
 SAFEGUARDS = {"overfitting", "fairness", "adversarial", "drift"}
 
 
-@pytest.mark.timeout(200)
 @pytest.mark.parametrize(
     ("strategy", "world"),
     [
@@ -22,7 +21,7 @@ SAFEGUARDS = {"overfitting", "fairness", "adversarial", "drift"}
     ],
 )
 def test_training_is_bit_identical_with_every_safeguard_on(strategy: str, world: int) -> None:
-    for result in launch(f"{JOBS}:grid", world, timeout=180, strategy=strategy):
+    for result in launch(f"{JOBS}:grid", world, strategy=strategy):
         assert len(result.value) == 8
         for case in result.value:
             assert case["watched"] == case["bare"], case["case"]

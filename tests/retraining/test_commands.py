@@ -18,7 +18,7 @@ WAITS = ["sh", "-c", "echo $$ > pid; exec sleep 60"]
 
 
 def until(true: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + 100
     while not true():
         assert time.monotonic() < deadline
         time.sleep(0.01)

@@ -43,7 +43,7 @@ def said() -> Said:
 
 def told(texts: Said, part: str) -> str:
     """Waits until this is said."""
-    while part not in (text := texts.get(timeout=20)):
+    while part not in (text := texts.get(timeout=100)):
         pass
     return text
 
@@ -103,7 +103,7 @@ def test_of_two_schedulers_on_a_store_one_runs_it(said: Said) -> None:
     with Served(said, audit=job), Served(said, audit=job):
         heard: list[str] = []
         while not (sum("1 jobs" in text for text in heard) == 2 and "audit ended with 0" in heard):
-            heard.append(said.get(timeout=20))
+            heard.append(said.get(timeout=100))
     assert Path("ran").read_text() == "ran\n"
 
 
@@ -227,7 +227,7 @@ def test_killed_between_the_clock_and_the_claim_no_time_is_lost(said: Said) -> N
 
         Ticks.claim = claim  # type: ignore[method-assign,assignment]
         gives_up = threading.Event()
-        threading.Timer(20, gives_up.set).start()
+        threading.Timer(100, gives_up.set).start()
         desk.serve(gives_up)
 
     assert ended(begun(dies_before_the_claim)) == -signal.SIGKILL

@@ -78,6 +78,6 @@ def partitioned(folder: str) -> list[float]:
 
 
 def test_weights_in_parts_are_stored_whole(tmp_path: Path) -> None:
-    first, second = launch(f"{__file__}:partitioned", world=2, timeout=120, folder=str(tmp_path))
+    first, second = launch(f"{__file__}:partitioned", world=2, folder=str(tmp_path))
     state = load_model(tmp_path / "model", allowed=[NET]).state_dict()
     assert first.value == second.value == [float(value.double().sum()) for value in state.values()]

@@ -109,7 +109,7 @@ def test_a_browser_shows_it_and_runs_nothing(tmp_path):
     one = sensitivity(objective=HOSTILE, limit=HOSTILE + "2", nudges=(HOSTILE,))
     file.write_text(written(one, name=HOSTILE), encoding="utf-8")
     options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
-    shown = subprocess.run([BROWSER, *options, file.as_uri()], capture_output=True, text=True, timeout=60, check=True)
+    shown = subprocess.run([BROWSER, *options, file.as_uri()], capture_output=True, text=True, timeout=240, check=True)
     assert "<title>Sensitivity</title>" in shown.stdout
 
 

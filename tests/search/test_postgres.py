@@ -68,7 +68,7 @@ def wait_for(*files, seconds=60.0):
 
 def test_three_hosts_begin_a_study_at_once_and_one_is_killed(fresh, tmp_path):
     """Nobody has made the tables yet; each queues the same values; no trial is lost and none is trained twice."""
-    told = launch(f"{__file__}:work", world=3, timeout=120, check=False, address=fresh, folder=str(tmp_path))
+    told = launch(f"{__file__}:work", world=3, check=False, address=fresh, folder=str(tmp_path))
     assert [one.returncode for one in told] == [0, 0, -signal.SIGKILL], [one.stderr[-2000:] for one in told]
     first, second = told[0].value, told[1].value
     assert first["ended"] == second["ended"] == TRIALS
@@ -99,9 +99,7 @@ def test_a_worker_killed_a_search_killed_and_the_server_gone_for_20_seconds(fres
     url = sqlalchemy.make_url(fresh)
     with Gate(url.host, url.port) as gate:
         beyond = url.set(host="127.0.0.1", port=gate.port).render_as_string(hide_password=False)
-        (dead,) = launch(
-            f"{__file__}:killed_search", world=1, timeout=120, check=False, address=beyond, folder=str(tmp_path)
-        )
+        (dead,) = launch(f"{__file__}:killed_search", world=1, check=False, address=beyond, folder=str(tmp_path))
         assert dead.returncode == -signal.SIGKILL, dead.stderr[-2000:]
 
         def train(task):

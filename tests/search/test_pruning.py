@@ -78,7 +78,7 @@ def pruned(tmp_path_factory):
         for world in (2, 1):  # in this order, so that the processes to fork from are made side by side
             own = [cells[key] for key in keys if WORLDS[key[0]] == world]
             told = [(cell.strategy, str(cell.place), stack.enter_context(cell.exchange).address) for cell in own]
-            ranks = threads.submit(launch, f"{__file__}:train_each", world=world, timeout=150, cells=told)
+            ranks = threads.submit(launch, f"{__file__}:train_each", world=world, cells=told)
             for cell in own:
                 cell.run(ranks)
             ranks.result()

@@ -97,8 +97,8 @@ def test_what_comes_while_the_store_is_busy_is_sent_too() -> None:
     sender.wake()
     assert delivery.asked.wait(30)
     sender.wake()
-    delivery.answers.set()
     before = delivery.sendings
+    delivery.answers.set()
     assert sender.drain(30)
     assert delivery.sendings == before + 2
 

@@ -184,7 +184,7 @@ os.kill(os.getpid(), 9)
 
 
 def test_a_process_that_is_killed_has_left_every_line_on_disk(tmp_path: Path) -> None:
-    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), "50"], timeout=120, check=False)
+    done = subprocess.run([sys.executable, "-c", KILLED, str(tmp_path), "50"], timeout=240, check=False)
     assert done.returncode == -9
     assert [p.step for entry in list(read(tmp_path))[1:] for p in entities_of(entry)] == list(range(50))
     shutil.rmtree(tmp_path)

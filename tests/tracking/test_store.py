@@ -6,6 +6,7 @@ import logging
 import os
 import socket
 import threading
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
@@ -28,13 +29,15 @@ from safeguards.tracking.store import (
     spool_folder,
 )
 from safeguards.tracking.syncing import spools_below
+from tests.helpers.ports import held_port
 
 CANARY = "c4naryV4lue"
 
 
-def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    with held_port() as port:
+        yield port
 
 
 @pytest.mark.parametrize(
@@ -88,18 +91,18 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path, monkeypatch: py
 
 
 @pytest.mark.parametrize("scheme", ["postgresql", "mysql+pymysql"])
-def test_a_database_that_is_away_is_no_wrong_address(scheme: str) -> None:
+def test_a_database_that_is_away_is_no_wrong_address(scheme: str, closed_port: int) -> None:
     with pytest.raises(StoreAway, match=r"refused; start the database") as away:
-        check(f"{scheme}://me:{CANARY}@127.0.0.1:{closed_port()}/db")
+        check(f"{scheme}://me:{CANARY}@127.0.0.1:{closed_port}/db")
     assert away.value.__context__ is None
     assert not is_refusal(away.value)
 
 
 @pytest.mark.parametrize("scheme", ["http", "postgresql"])
 def test_a_store_that_is_away_does_not_stop_the_start(
-    scheme: str, here: Path, caplog: pytest.LogCaptureFixture
+    scheme: str, closed_port: int, here: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    tracker = MLflowTracker(tracking_uri=f"{scheme}://me:{CANARY}@127.0.0.1:{closed_port()}/db")
+    tracker = MLflowTracker(tracking_uri=f"{scheme}://me:{CANARY}@127.0.0.1:{closed_port}/db")
     tracker.log_metrics({"x": 1.0}, step=0)
     assert tracker.run_id is None
     [spooled] = spools_below(here)
@@ -110,10 +113,12 @@ def test_a_store_that_is_away_does_not_stop_the_start(
 
 
 @pytest.mark.parametrize("scheme", ["http", "postgresql"])
-def test_a_store_that_does_not_answer_may_answer_later(scheme: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_does_not_answer_may_answer_later(
+    scheme: str, closed_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(StoreAway, match=r"does not answer: .*; start (it|the database), or name another") as away:
-        reach(f"{scheme}://me:{CANARY}@127.0.0.1:{closed_port()}/db")
+        reach(f"{scheme}://me:{CANARY}@127.0.0.1:{closed_port}/db")
     assert str(away.value).count("name another") == 1
     assert CANARY not in str(away.value)
     assert away.value.__context__ is None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import logging
-import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from mlflow.entities import Run
 from mlflow.tracking import MlflowClient
 
 from safeguards.tracking import MLflowTracker, StudyTracker
+from tests.helpers.ports import held_port
 
 CANARY = "c4naryV4lue"
 VERDICT = {
@@ -163,10 +163,8 @@ def test_each_host_keeps_the_trials_that_it_trained(here: Path) -> None:
 
 
 def test_a_store_that_is_away_is_said_once_and_made_up_for(here: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    away = StudyTracker(tracking_uri=f"http://me:{CANARY}@127.0.0.1:{port}")
-    with caplog.at_level(logging.WARNING):
+    with held_port() as port, caplog.at_level(logging.WARNING):
+        away = StudyTracker(tracking_uri=f"http://me:{CANARY}@127.0.0.1:{port}")
         assert not away.keep(Study((Trial(0),)), files)
         assert not away.keep(Study((Trial(0), FAILED)), files, last=True)
     (line,) = [record.getMessage() for record in caplog.records if record.name.startswith("safeguards")]

@@ -288,7 +288,7 @@ def test_two_at_the_same_time_send_everything_once(here: Path) -> None:
         left_behind(here, ledger("same"), *points, END, name=f"job-{number}", began=1000 + number)
     command = [sys.executable, "-m", "safeguards.cli", "sync", str(here)]
     both = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) for _ in range(2)]
-    said = [process.communicate(timeout=150)[0] for process in both]
+    said = [process.communicate(timeout=240)[0] for process in both]
     assert [process.returncode for process in both] == [0, 0], said
     assert history(here) == [(step, 0.5) for step in range(40)]
     assert all(Progress.of(place).complete for place in spools_below(here))

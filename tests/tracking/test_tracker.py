@@ -217,7 +217,7 @@ def test_the_environment_is_left_as_it_was(here: Path) -> None:
 
 
 def test_four_jobs_start_at_once_on_a_fresh_database(tmp_path: Path) -> None:
-    [result] = launch(f"{JOBS}:start_four_at_once", world=1, timeout=120, folder=str(tmp_path))
+    [result] = launch(f"{JOBS}:start_four_at_once", world=1, folder=str(tmp_path))
     assert result.value["codes"] == [0, 0, 0, 0], result.stderr[-2000:]
     assert set(result.value["runs"]) == {run.info.run_id for run in runs(tmp_path)}
     assert len(runs(tmp_path)) == 4
@@ -225,7 +225,7 @@ def test_four_jobs_start_at_once_on_a_fresh_database(tmp_path: Path) -> None:
 
 
 def test_two_processes_make_one_run_and_only_the_first_loads_mlflow(here: Path) -> None:
-    first, second = launch(f"{JOBS}:train_on_two", world=2, timeout=120, folder=str(here))
+    first, second = launch(f"{JOBS}:train_on_two", world=2, folder=str(here))
     [run] = runs(here)
     assert first.value == {"run": run.info.run_id, "loaded_mlflow": True}
     assert second.value == {"run": None, "loaded_mlflow": False}
