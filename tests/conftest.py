@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-settings.register_profile("suite", deadline=None)  # on a busy machine an example waits for its turn, which is no fault
+# The same examples each time, and no limit of time: on a busy machine an example waits for its turn, which is no fault.
+CALM = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
+settings.register_profile("suite", derandomize=True, **CALM)
+settings.register_profile("explore", max_examples=1000, **CALM)  # by --hypothesis-profile=explore
 settings.load_profile("suite")
 
 

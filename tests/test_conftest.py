@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 
 TEST = """\
 import random
@@ -53,5 +53,7 @@ def test_a_skipped_browser_test_fails_under_no_skip(options: list[str], code: in
     assert ("test_page was skipped under --no-skip=browser" in done.stdout) is bool(options)
 
 
-def test_an_example_that_waits_for_the_processor_is_no_fault() -> None:
+def test_no_example_of_a_property_is_drawn_by_chance_or_fails_by_the_clock() -> None:
+    assert settings().derandomize
     assert settings().deadline is None
+    assert HealthCheck.too_slow in settings().suppress_health_check

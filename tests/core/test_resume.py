@@ -48,7 +48,7 @@ def resumed(root: Path, before: list[Any], after: list[Any]) -> Any:
         {"reaction": "stop"},
         {"on_error": "raise"},
         {"decide_on": "point"},
-        {"max_share_of_fit": 0.9},
+        {"max_share_of_fit": 1.0},
     ],
     ids=lambda changed: next(iter(changed)),
 )

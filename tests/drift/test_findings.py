@@ -8,8 +8,11 @@ from safeguards.drift.measures import Standing
 from safeguards.drift.profile import profile
 from tests.drift.one_look import compare_once
 
-RNG = np.random.default_rng(0)
-CODES = RNG.integers(1, 3, 4000)
+CODES = np.random.default_rng(0).integers(1, 3, 4000)
+
+
+def normal(n: int = 4000, *, seed: int = 0, mean: float = 0.0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(mean, size=n)
 
 
 def found(then: object, now: object, *, loose: bool = False, columns: list[str] | None = None) -> Comparison:
@@ -29,7 +32,7 @@ def test_codes_of_a_source_without_types_are_compared_as_words() -> None:
 
 
 def test_dates_that_a_source_without_types_holds_as_text() -> None:
-    days = pd.Timestamp("2020-01-01") + pd.to_timedelta(RNG.integers(0, 300, 4000), unit="D")
+    days = pd.Timestamp("2020-01-01") + pd.to_timedelta(np.random.default_rng(0).integers(0, 300, 4000), unit="D")
     assert found(days, days.astype(str), loose=True).standing is Standing.STABLE
     assert found(days, days.astype(str), loose=True).kind == "time"
     assert names(found(days, ["soon"] * 4000, loose=True)) == {"type_changed"}
@@ -43,7 +46,7 @@ def test_unseen_values_are_named_and_count_only_when_many() -> None:
 
 
 def test_infinities_that_the_reference_has_too_are_compared_as_a_share() -> None:
-    base = RNG.normal(size=4000)
+    base = normal()
     then, same, more = base.copy(), base.copy(), base.copy()
     then[:100], same[:110], more[:2000] = np.inf, np.inf, np.inf
     assert found(then, same).standing is Standing.STABLE
@@ -51,7 +54,7 @@ def test_infinities_that_the_reference_has_too_are_compared_as_a_share() -> None
 
 
 def test_fewer_gaps_than_before_is_a_change_too() -> None:
-    base = RNG.normal(size=4000)
+    base = normal()
     gaps = base.copy()
     gaps[:2000] = np.nan
     assert names(found(gaps, base)) == {"gaps"}
@@ -60,20 +63,20 @@ def test_fewer_gaps_than_before_is_a_change_too() -> None:
 
 
 def test_gaps_that_stay_under_the_smallest_effect_are_no_drift() -> None:
-    base = RNG.normal(size=4000)
+    base = normal()
     some = base.copy()
     some[:200] = np.nan
     assert found(base, some).standing is Standing.STABLE
 
 
 def test_a_column_asked_for_that_nobody_has() -> None:
-    frame = profile(pd.DataFrame({"x": RNG.normal(size=100)}), sample=100)
+    frame = profile(pd.DataFrame({"x": normal(100)}), sample=100)
     answer = compare_once(frame, frame, columns=["y", "x"])
     assert names(answer["y"]) == {"column_missing"}
     assert list(answer) == ["y", "x"]
 
 
 def test_plain_form() -> None:
-    told = found(RNG.normal(size=4000), RNG.normal(5, size=4000)).plain()
+    told = found(normal(), normal(seed=1, mean=5.0)).plain()
     assert (told["standing"], told["of"], told["kind"]) == ("drifted", "values", "number")
     assert set(told["findings"]) == {"values"}

@@ -34,7 +34,7 @@ def promote_at_once(uri: str, folders: list[str], barrier: str) -> dict[str, obj
     def meet(self: ModelRegistry, number: int, text: str) -> bool:
         if not tried:
             Path(barrier, str(rank)).touch()
-            for _ in range(2000):
+            for _ in range(5000):
                 if len(list(Path(barrier).iterdir())) == 2:
                     break
                 time.sleep(0.02)

@@ -13,8 +13,6 @@ from safeguards import ConfigurationError
 from safeguards.gate import Comparison, compare_means, compare_rates
 from safeguards.gate.paired import OF_THE_SHARE, means_interval, rates_interval
 
-RNG = np.random.default_rng(0)
-
 
 def test_rates_by_hand():
     """Four rows: one gained, two lost, one that both got right."""
@@ -43,8 +41,9 @@ def test_zero_is_inside_as_mcnemars_exact_test_says(gains, losses, alpha):
 
 
 def test_means_are_those_of_students_paired_test():
-    was = RNG.gamma(2, size=40)
-    now = was + RNG.normal(0.1, 0.5, size=40)
+    draw = np.random.default_rng(0)
+    was = draw.gamma(2, size=40)
+    now = was + draw.normal(0.1, 0.5, size=40)
     expected = stats.ttest_rel(now, was).confidence_interval(0.99)
     found = compare_means("loss", was, now, data="holdout")
     assert found.bounds(0.01) == pytest.approx((expected.low, expected.high))

@@ -16,9 +16,10 @@ import yaml
 from pipelines import audit, retrain, schedule
 from safeguards.retraining import Commands, Desk, Ticks
 from tests.retraining.test_commands import until
+from tests.retraining.test_desk import YEARLY
 
 CONF = Path(__file__).parents[2] / "conf"
-YEARLY, DAILY = "0 0 1 1 *", "0 0 * * *"
+DAILY = "0 0 * * *"
 
 
 @pytest.fixture(autouse=True)

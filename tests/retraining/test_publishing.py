@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from pathlib import Path
 
-import pytest
-
 from safeguards import Limit, Measurement, Moment, Outcome, Verdict
 from safeguards.core.ledger import read
 from safeguards.core.limit import judged
 from safeguards.retraining import publish_audit, write_ledger
 from safeguards.tracking import RunReader
+from tests.tracking.conftest import here
+
+__all__ = ["here"]
 
 MOMENT = Moment(stage="live", epoch=0, step=3)
 
@@ -21,21 +22,20 @@ def verdict(measure: str, value: float, **more: str) -> Verdict:
     return judged(found, Limit(at_least=0.5), safeguard="live_audit", measure=measure, moment=MOMENT)
 
 
-def test_a_model_that_answers_nan_fails_in_the_run_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    store = f"sqlite:///{tmp_path / 'store.db'}"
+def test_a_model_that_answers_nan_fails_in_the_run_too(here: Path) -> None:
+    store = f"sqlite:///{here / 'mlflow.db'}"
     told = [verdict("accuracy", 0.9), verdict("calibration_error", math.nan, model_fault="its outputs are NaN")]
-    write_ledger(tmp_path / "audit", told)
+    write_ledger(here / "audit", told)
     publish_audit(
         told,
-        tmp_path / "audit",
+        here / "audit",
         run_id="audit-1",
         name="live audit of risk",
         experiment="live audits",
         tracking_uri=store,
         tags={"live_audit.model": "risk"},
     )
-    kept, problems = read(tmp_path / "audit" / "verdicts.jsonl")
+    kept, problems = read(here / "audit" / "verdicts.jsonl")
     assert (problems, [one.outcome for one in kept]) == ([], [Outcome.PASS, Outcome.FAIL])
     reader = RunReader(store)
     (experiment,) = [one for one in reader.experiments() if one.name == "live audits"]

@@ -37,7 +37,7 @@ def work(address, folder):
 
     rank, killed = int(os.environ["RANK"]), Path(folder, "killed")
     socket.gethostname = lambda: f"host-{rank}"
-    storage.HEARTBEAT_SECONDS, storage.GRACE_SECONDS = 1, 5
+    storage.HEARTBEAT_SECONDS, storage.GRACE_SECONDS = 1, 10
     seen = []
 
     def train(task):
@@ -59,7 +59,7 @@ def work(address, folder):
     return {"ended": result.ended, "best": result.best[0].number, "seen": seen, "identity": one.story().identity}
 
 
-def wait_for(*files, seconds=60.0):
+def wait_for(*files, seconds=150.0):
     until = time.monotonic() + seconds
     while not all(file.exists() for file in files) and time.monotonic() < until:
         time.sleep(0.02)

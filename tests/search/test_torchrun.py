@@ -25,7 +25,7 @@ def environment(**more):
     return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **more}
 
 
-def run(what, folder, *, prune=lambda *_: False, processes=2, seconds=100.0, env=None, **arguments):
+def run(what, folder, *, prune=lambda *_: False, processes=2, seconds=200.0, env=None, **arguments):
     """One trial of `tests.search.trial`; afterwards nothing of it may be left."""
     job = Torchrun(command=(TRIAL, what), processes=processes, seconds=seconds, environment=env or environment())
     try:
@@ -121,7 +121,7 @@ def test_when_the_search_is_killed_its_trial_ends_too(tmp_path):
     wait_until(lambda: not left_of(tmp_path))
 
 
-def wait_until(so, seconds=60.0):
+def wait_until(so, seconds=150.0):
     until = time.monotonic() + seconds
     while not so() and time.monotonic() < until:
         time.sleep(0.1)
@@ -134,7 +134,7 @@ def test_marks_are_found_in_whatever_was_started():
     code = "import subprocess; subprocess.run(['sleep', '100'])"
     parent = subprocess.Popen([sys.executable, "-c", code], env={**os.environ, name: value}, start_new_session=True)
     try:
-        until = time.monotonic() + 20
+        until = time.monotonic() + 90
         while len(marked(mark)) < 2 and time.monotonic() < until:
             time.sleep(0.05)
         assert len(marked(mark)) == 2

@@ -13,6 +13,8 @@ import torch
 
 from safeguards import BatchFields, Limit, Measurement, Rows, Safeguard, Scene
 from safeguards.tracking import MLflowTracker
+from safeguards.tracking import tracker as room
+from tests.tracking.conftest import PATIENT_SECONDS
 
 
 class Count(Safeguard):
@@ -77,11 +79,17 @@ def trainer(
     return pl.Trainer(callbacks=[guard], **{**settings, **options})
 
 
+def enter(folder: str) -> None:
+    """As the fixture `here` does for a test."""
+    os.chdir(folder)
+    room.START_SECONDS = room.END_SECONDS = PATIENT_SECONDS
+
+
 def start_four_at_once(folder: str) -> dict[str, Any]:
     """Four jobs that meet at a database without tables at the same instant, because all is imported before."""
     import mlflow.tracking  # noqa: F401
 
-    os.chdir(folder)
+    enter(folder)
     context = multiprocessing.get_context("fork")
     barrier, made = context.Barrier(4), context.SimpleQueue()
     processes = [context.Process(target=_start, args=(barrier, made)) for _ in range(4)]
@@ -94,7 +102,7 @@ def start_four_at_once(folder: str) -> dict[str, Any]:
 
 
 def _start(barrier: Any, made: Any) -> None:
-    barrier.wait(timeout=60)
+    barrier.wait(timeout=150)
     tracker = MLflowTracker()
     tracker.log_metrics({"x": 1.0}, step=0)
     tracker.finalize()
@@ -103,7 +111,7 @@ def _start(barrier: Any, made: Any) -> None:
 
 def train_on_two(folder: str) -> dict[str, Any]:
     """One rank of a job."""
-    os.chdir(folder)
+    enter(folder)
     tracker = MLflowTracker()
     made = trainer(tracker, Path(folder), devices=int(os.environ["WORLD_SIZE"]), strategy="ddp")
     made.fit(Net())
@@ -112,13 +120,13 @@ def train_on_two(folder: str) -> dict[str, Any]:
 
 def fork_in_mid_job(folder: str) -> dict[str, Any]:
     """A job whose sender is at work is forked: child and parent go on, one after the other, with the same tracker."""
-    os.chdir(folder)
+    enter(folder)
     tracker = MLflowTracker()
     tracker.log_metrics({"x": 0.0}, step=0)
     made = tracker.run_id
     child = multiprocessing.get_context("fork").Process(target=_go_on, args=(tracker, 1))
     child.start()
-    child.join(60)
+    child.join(150)
     _go_on(tracker, 2)
     return {"code": child.exitcode, "runs": [made, tracker.run_id]}
 
@@ -132,7 +140,7 @@ def _go_on(tracker: MLflowTracker, step: int) -> None:
 
 def train_on_forks(folder: str) -> dict[str, Any]:
     """Lightning forks two ranks of a process that has made its tracker, thread and all."""
-    os.chdir(folder)
+    enter(folder)
     for name in ("LOCAL_RANK", "RANK", "WORLD_SIZE", "NODE_RANK"):
         os.environ.pop(name, None)
     tracker = MLflowTracker()

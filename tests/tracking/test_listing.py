@@ -33,7 +33,7 @@ class Store:
         self.readings += 1
         for place, name in enumerate(self.names):
             if place:
-                assert self.free.wait(20)
+                assert self.free.wait(100)
             if self.broken:
                 raise OSError("http://u:canary@host is away")
             yield [row(name)]
