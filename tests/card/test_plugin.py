@@ -24,7 +24,7 @@ from tests.helpers.ports import held_port
 from tests.helpers.runs import kept, verdict
 
 ROOT = Path(__file__).parents[2]
-UP_SECONDS = 120
+UP_SECONDS = 240
 PREFIX = "/ml"
 
 

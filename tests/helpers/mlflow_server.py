@@ -14,7 +14,7 @@ from pathlib import Path
 
 __all__ = ["Server"]
 
-START_SECONDS = 120.0
+START_SECONDS = 240.0
 FIRST = "/api/2.0/mlflow/experiments/get?experiment_id=0"
 """It opens the database for the first who asks of it, which takes seconds that no client under test should wait."""
 QUIET = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}

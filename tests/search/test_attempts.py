@@ -30,6 +30,7 @@ def lose(one):
 
 
 def test_what_another_search_is_queueing_again_is_waited_for(kept, monkeypatch):
+    monkeypatch.setattr("safeguards.search.attempts.QUEUEING_SECONDS", 1000)
     one = search(kept)
     lost, pauses, seen = lose(one), [], []
 

@@ -6,7 +6,7 @@
 (() => {
   const form = document.getElementById("filter");
   const wait = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
-  let newest = 0;
+  let newest = 0, filtering = 0;
 
   async function show(address, remember) {
     const asked = ++newest;
@@ -31,7 +31,11 @@
   function prepare() {
     const button = document.getElementById("compare");
     if (button) button.disabled = document.querySelectorAll("input[name=run]:checked").length !== 2;
-    if (document.querySelector("#list[data-partial]")) wait(1000).then(() => show(location.href, false)).catch(() => {});
+    if (document.querySelector("#list[data-partial]")) wait(1000).then(fill).catch(() => {});
+  }
+
+  function fill() {
+    return filtering ? prepare() : show(location.href, false); // what somebody asked for is not overtaken
   }
 
   function address() {
@@ -78,7 +82,9 @@
     const refresh = async (milliseconds) => {
       const mine = ++last;
       await wait(milliseconds);
-      if (mine === last) await show(address(), true);
+      if (mine !== last) return;
+      filtering += 1;
+      await show(address(), true).finally(() => (filtering -= 1));
     };
     form.addEventListener("input", (event) => refresh(event.target.type === "search" ? 200 : 0).catch(() => {}));
     form.addEventListener("submit", (event) => {
