@@ -22,6 +22,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
+from datetime import timedelta
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -54,7 +55,8 @@ __all__ = [
 Make = Callable[[], Safeguard]
 FIELDS = BatchFields(inputs="inputs", target="target", groups={"sex": "sex", "age_group": "age_group"}, row_id="row_id")
 ROWS, TRAINING_ROWS, BATCH = 57, 96, 8
-SECONDS = 120
+SECONDS, GROUP_SECONDS = 240, 60
+"""How long processes may take, and how long one of them waits for another."""
 
 
 class ContractBroken(AssertionError):  # noqa: N818 - a finding about a safeguard
@@ -139,7 +141,10 @@ def _require(holds: bool, clause: str, found: object) -> None:
 
 
 def from_yaml(path: Path | str) -> Safeguard:
-    """The safeguard that a YAML file with ``class_path`` and ``init_args`` describes."""
+    """The safeguard that a YAML file with ``class_path`` and ``init_args`` describes.
+
+    Raises `ContractBroken` where none can be made of it.
+    """
     import yaml
     from jsonargparse import ArgumentParser
 
@@ -257,7 +262,7 @@ def check_processes(target: str | Sequence[str], root: Path) -> None:
     """One process equals two: a target is "module:function", importable by a fresh interpreter; several share a start.
 
     Counts, n and outcomes must be equal and values within 1e-6 relative, on 57 rows that two processes cannot share
-    evenly; `ContractBroken` names every difference of every target.
+    evenly; `ContractBroken` names every difference of every target, or tells what each process said that failed.
     """
     targets = [target] if isinstance(target, str) else list(target)
     alone, spread = _verdicts_on(1, targets, root), _verdicts_on(2, targets, root)
@@ -304,11 +309,21 @@ def _verdicts_at(port: int, world: int, targets: list[str], root: Path) -> dict[
     ]
     try:
         output = [job.communicate(timeout=SECONDS) for job in jobs]
+    except subprocess.TimeoutExpired:
+        raise ContractBroken(f"one process equals two: {world} took longer than {SECONDS} s") from None
     finally:
         for job in jobs:
             job.kill()
-    _require(all(job.returncode == 0 for job in jobs), "one process equals two", output[-1][1][-2000:])
+    failed = [f"rank {rank}: {output[rank][1][-2000:]}" for rank, job in enumerate(jobs) if job.returncode != 0]
+    _require(not failed, "one process equals two", "\n".join(failed))
     return json.loads(output[0][0].splitlines()[-1])  # type: ignore[no-any-return]
+
+
+def _strategy(world: int) -> Any:
+    if world == 1:
+        return "auto"
+    strategies = import_module(f"{_lightning().__name__}.strategies")
+    return strategies.DDPStrategy(timeout=timedelta(seconds=GROUP_SECONDS))
 
 
 def _judge_untrained(target: str, root: Path, world: int) -> list[dict[str, Any]]:
@@ -316,8 +331,7 @@ def _judge_untrained(target: str, root: Path, world: int) -> list[dict[str, Any]
     make = getattr(import_module(module), name)
     frozen = _net()
     frozen.configure_optimizers = lambda: torch.optim.SGD(frozen.parameters(), lr=0.0)
-    strategy = "auto" if world == 1 else "ddp"
-    job = _trainer(root, make(), devices=world, strategy=strategy, limit_train_batches=1)
+    job = _trainer(root, make(), devices=world, strategy=_strategy(world), limit_train_batches=1)
     frozen.net[1].momentum = 0.0
     job.fit(frozen, *_loaders())
     return [verdict.to_dict() for verdict in verdicts(job)]

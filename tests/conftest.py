@@ -1,4 +1,6 @@
-"""Shared by every test: quiet libraries, one thread per process, the same random states, a rule for browser tests."""
+"""Shared by every test: quiet libraries, one thread per process, the same random states, short waits in the processes
+that it starts, a rule for browser tests.
+"""
 
 import os
 import random
@@ -10,9 +12,12 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+from tests.helpers.children import surroundings
+
 os.environ.setdefault("DO_NOT_TRACK", "true")
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.update(surroundings(os.environ))
 # The same examples each time, and no limit of time: on a busy machine an example waits for its turn, which is no fault.
 CALM = {"deadline": None, "suppress_health_check": [HealthCheck.too_slow]}
 settings.register_profile("suite", derandomize=True, **CALM)

@@ -164,6 +164,15 @@ def test_metric_names_are_unique() -> None:
     assert len(names) >= len(TOPICS)
 
 
+def test_no_test_takes_short_process_groups_away_from_what_it_starts() -> None:
+    """They come by PYTHONPATH (tests/helpers/children.py), to which a test may add; some start one process and bare."""
+    giving, bare = {"helpers/children.py", "mutants/__init__.py"}, {"test_wheel.py", "core/test_namespaces.py"}
+    adding = {"card/test_plugin.py"}
+    tests = ROOT / "tests"
+    naming = {str(path.relative_to(tests)) for path in tests.rglob("*.py") if "PYTHONPATH" in path.read_text()}
+    assert naming == giving | bare | adding | {"test_architecture.py"}
+
+
 def exported() -> list[type[Safeguard]]:
     """The safeguards among the public names."""
     public = [getattr(safeguards, name) for name in safeguards.__all__]

@@ -13,6 +13,7 @@ from pipelines.data.adult import SCHEMA
 from pipelines.train import main
 from safeguards import Outcome, verdicts
 from safeguards.drift import page
+from tests.helpers.children import GROUP_SECONDS
 from tests.helpers.launch import launch
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -101,9 +102,8 @@ def test_a_safeguard_is_added_to_those_of_the_run(path, monkeypatch):
     assert {outcome for _, _, outcome in found} <= JUDGED
 
 
-def test_the_search_as_it_stands_trains_a_trial(tmp_path, monkeypatch, capsys):
+def test_the_search_as_it_stands_trains_a_trial(tmp_path, capsys):
     """The values that it tries first, in a process of its own; 64 rows decide nothing, which may win here."""
-    monkeypatch.setenv("PYTHONPATH", str(CONF.parent))
     short = {"max_epochs": 1, "limit_train_batches": 2, "limit_val_batches": 2, "logger": False}
     (tmp_path / "short.yaml").write_text(yaml.safe_dump({"trainer": short}))
     over = f"--train=[{CONF / 'train.yaml'}, {tmp_path / 'short.yaml'}]"
@@ -150,7 +150,8 @@ def fit_with_each(overlays):
     """Runs on both processes."""
     sys.argv = ["train"]
     without_charts(pytest.MonkeyPatch())
-    return {overlay: fit(f"--config={CONF / overlay}", *IN_MEMORY) for overlay in overlays}
+    short = f"--trainer.strategy.init_args.timeout={GROUP_SECONDS}"  # their own minutes outlast the test
+    return {overlay: fit(f"--config={CONF / overlay}", short, *IN_MEMORY) for overlay in overlays}
 
 
 def test_every_overlay_trains_two_processes_to_the_same_verdicts():

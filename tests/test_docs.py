@@ -23,7 +23,7 @@ def run(command: list[str], where: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
         cwd=where,
-        env=os.environ | {"PATH": path, "PYTHONPATH": str(ROOT)},
+        env=os.environ | {"PATH": path},
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from safeguards import Limit, Measurement, Rows, Safeguard, Scene
+from safeguards import Limit, Measurement, Rows, Safeguard, Scene, testing
 from safeguards.testing import CLAUSES, FIELDS, ContractBroken, check_processes, check_safeguard, from_yaml
 
 CONF = Path(__file__).parents[1] / "conf" / "safeguards"
@@ -139,8 +139,7 @@ def test_contract(name: str, tmp_path: Path) -> None:
     check_safeguard(MAKERS[name], tmp_path)
 
 
-def test_one_process_equals_two_but_for_rank_local_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+def test_one_process_equals_two_but_for_rank_local_numbers(tmp_path: Path) -> None:
     names = [f"{__name__}:{name}" for name in ("Balance", *MAKERS, "Local") if name != "own"]
     with pytest.raises(ContractBroken) as broken:
         check_processes(names, tmp_path)
@@ -148,6 +147,30 @@ def test_one_process_equals_two_but_for_rank_local_numbers(tmp_path: Path, monke
     assert clause == "one process equals two"
     assert differences[0].startswith("tests.test_testing:Local: n: 57 and 29 ")
     assert all(text.startswith("tests.test_testing:Local: ") for text in differences)
+
+
+class Breaks(Balance):
+    """Its first process fails, and the second for want of the first."""
+
+    def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        if trainer.global_rank == 0:
+            raise ValueError("the cause")
+        super().setup(trainer, pl_module, stage)
+
+
+def test_what_the_failing_process_said_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ContractBroken, match=r"one process equals two: rank 0: (.|\n)*ValueError: the cause"):
+        testing._verdicts_on(2, [f"{__name__}:Breaks"], tmp_path)
+
+
+def test_processes_that_take_too_long_break_the_contract(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(testing, "SECONDS", 0.01)
+    with pytest.raises(ContractBroken, match=r"one process equals two: 2 took longer than 0\.01 s"):
+        testing._verdicts_on(2, [f"{__name__}:Balance"], tmp_path)
+
+
+def test_no_process_waits_for_another_longer_than_all_of_them_may_take() -> None:
+    assert testing._strategy(2)._timeout.total_seconds() < testing.SECONDS
 
 
 def test_a_clause_for_every_bad_callback() -> None:

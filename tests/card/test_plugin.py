@@ -68,7 +68,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> It
     command = [sys.executable, "-m", "mlflow", "server", "--app-name", "safeguards", "--host", "127.0.0.1"]
     command += ["--workers", "1", "--static-prefix", PREFIX]
     command += ["--backend-store-uri", f"sqlite:///{database}", "--artifacts-destination", str(place / "kept")]
-    path = os.pathsep.join([str(ROOT), str(installed(place / "site"))])
+    path = os.pathsep.join([str(installed(place / "site")), os.environ["PYTHONPATH"]])
     environment = {**os.environ, "PYTHONPATH": path, "MLFLOW_DISABLE_TELEMETRY": "true", "OMP_NUM_THREADS": "1"}
     with held_port() as port, (place / "log").open("wb") as log:
         command += ["--port", str(port)]

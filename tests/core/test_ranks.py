@@ -9,8 +9,8 @@ import torch.distributed as dist
 
 from safeguards.core.errors import NotApplicable, RankError
 from safeguards.core.ranks import Ranks, describe
+from tests.helpers.children import GROUP_SECONDS
 from tests.helpers.launch import launch
-from tests.helpers.rank import GROUP_SECONDS
 
 
 def join() -> Ranks:

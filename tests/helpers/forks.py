@@ -11,6 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
+from tests.helpers.children import surroundings
+
 __all__ = ["SCRIPT", "Process", "forker"]
 
 SCRIPT = Path(__file__).with_name("rank.py")
@@ -53,11 +55,12 @@ class Server:
     """Lives as long as its standard input is open: until the tests end, whatever ends them."""
 
     def __init__(self, rank: int) -> None:
+        own = {"OMP_NUM_THREADS": "1", "RANK": str(rank), "LOCAL_RANK": str(rank)}
         self._process = subprocess.Popen(
             [sys.executable, str(SCRIPT), "serve"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env={**os.environ, "OMP_NUM_THREADS": "1", "RANK": str(rank), "LOCAL_RANK": str(rank)},
+            env={**os.environ, **surroundings(os.environ), **own},
             start_new_session=True,
             text=True,
         )

@@ -20,7 +20,7 @@ Each process has RANK and the environment of Lightning's ``LightningEnvironment`
 MASTER_ADDR, MASTER_PORT), one thread, and a temporary working directory that is removed at the end. Every process group
 made in it, Lightning's and DeepSpeed's included, times out after ``group_timeout`` seconds unless the function names a
 timeout itself. After ``timeout`` seconds each process still alive is killed with all its children. `run` does the same
-for one command, for scripts that start their own processes.
+for one command, for scripts that start their own processes; their groups have the timeout of children.py.
 
 Processes are forked from one that has torch, Lightning and DeepSpeed imported already. A test on what is imported asks
 for ``fresh`` interpreters. ``env`` and ``group_timeout``, which imports read, and a GPU, which no fork keeps, need them
@@ -44,9 +44,9 @@ from typing import Any
 
 import torch
 
+from tests.helpers.children import GROUP_SECONDS, SECONDS, surroundings
 from tests.helpers.forks import SCRIPT, Process, forker
 from tests.helpers.ports import held_port
-from tests.helpers.rank import GROUP_SECONDS, ROOT
 
 __all__ = ["RankResult", "launch", "run"]
 
@@ -104,10 +104,9 @@ def launch(
             "file": str(Path(file).resolve()),
             "function": function,
             "arguments": arguments,
-            "group_timeout": group_timeout,
         }
     )
-    shared = {"WORLD_SIZE": str(world), "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1"}
+    shared = {"WORLD_SIZE": str(world), "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1", SECONDS: str(group_timeout)}
     with tempfile.TemporaryDirectory() as scratch, held_port() as port:
         shared["MASTER_PORT"] = str(port)
         places, where = [Path(scratch, str(rank)) for rank in range(world)], cwd or Path(scratch)
@@ -151,8 +150,7 @@ def _start(command: Sequence[str], place: Path, env: Mapping[str, str], cwd: Pat
 
 def _environment(own: Mapping[str, str]) -> dict[str, str]:
     inherited = {key: value for key, value in os.environ.items() if key not in FOREIGN}
-    path = os.pathsep.join(filter(None, [str(ROOT), inherited.get("PYTHONPATH")]))
-    return {**inherited, "OMP_NUM_THREADS": "1", "PYTHONPATH": path, **own}
+    return {**inherited, **surroundings(inherited), "OMP_NUM_THREADS": "1", **own}
 
 
 def _finish(processes: Sequence[Process], places: Sequence[Path], timeout: float) -> list[RankResult]:

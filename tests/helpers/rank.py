@@ -13,30 +13,15 @@ import json
 import os
 import sys
 from collections.abc import Mapping
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
-GROUP_SECONDS = 60.0
-"""How long a process group waits where nobody says otherwise, so that a rank may start late on a busy machine; torch's
-own default is half an hour.
-"""
-
-
-def shorten_group_timeouts(seconds: float) -> None:
-    """Torch reads its default here, Lightning copies it when it is imported: hence before everything else."""
-    import torch.distributed.constants
-    import torch.distributed.distributed_c10d
-
-    torch.distributed.constants.default_pg_timeout = timedelta(seconds=seconds)
-    torch.distributed.distributed_c10d.default_pg_timeout = timedelta(seconds=seconds)
 
 
 def run_job(job: str, value: Path) -> None:
     """Import the file, call the function, write what it returns."""
     asked = json.loads(job)
-    shorten_group_timeouts(asked["group_timeout"])
     spec = importlib.util.spec_from_file_location(Path(asked["file"]).stem, asked["file"])
     assert spec is not None
     assert spec.loader is not None
@@ -60,7 +45,6 @@ def import_what_jobs_import() -> None:
 
     DeepSpeed's optimizers bring torch's compiler, a second of imports that each start under ZeRO would repeat.
     """
-    shorten_group_timeouts(GROUP_SECONDS)
     import pytorch_lightning  # noqa: F401
 
     os.environ["DS_ACCELERATOR"] = "cpu"

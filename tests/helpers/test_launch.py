@@ -1,6 +1,7 @@
 import atexit
 import os
 import signal
+import subprocess
 import sys
 import time
 from contextlib import suppress
@@ -11,6 +12,7 @@ from unittest.mock import Mock
 import pytest
 
 from tests.helpers import forks
+from tests.helpers.children import GROUP_SECONDS, SECONDS
 from tests.helpers.forks import forker
 from tests.helpers.launch import launch, run
 
@@ -128,6 +130,29 @@ def test_the_outer_limit_ends_what_is_left() -> None:
 
 def test_lightning_takes_the_short_group_timeout() -> None:
     assert launch(f"{__file__}:seconds_of_lightning", world=1, group_timeout=7)[0].value == [7, 7]
+
+
+def test_so_does_every_python_that_a_test_starts_and_those_that_it_starts(tmp_path: Path) -> None:
+    """Whatever starts it: plain subprocess here, a launcher of processes in its place."""
+    asked = (
+        "from pytorch_lightning.strategies import DDPStrategy\n"
+        "from safeguards.deepspeed import DeepSpeedCPUStrategy\n"
+        "print(*(one()._timeout.total_seconds() for one in (DDPStrategy, DeepSpeedCPUStrategy)))"
+    )
+    starter = f"import subprocess, sys; subprocess.run([sys.executable, '-c', {asked!r}], check=True)"
+    said = subprocess.check_output([sys.executable, "-c", starter], cwd=tmp_path, text=True, timeout=150)
+    assert said.splitlines()[-1] == f"{GROUP_SECONDS} {GROUP_SECONDS}"
+
+
+def test_a_script_whose_partner_stays_away_says_so_before_its_time_is_up(tmp_path: Path) -> None:
+    script = (
+        "import os, torch.distributed as dist\n"
+        "os.environ.update(MASTER_ADDR='127.0.0.1', MASTER_PORT='0', RANK='0', WORLD_SIZE='2')\n"
+        "dist.init_process_group('gloo')"
+    )
+    result = run([sys.executable, "-c", script], check=False, cwd=tmp_path, env={SECONDS: "1"})
+    assert (result.timed_out, result.returncode) == (False, 1)
+    assert "Timed out after" in result.stderr
 
 
 def is_alive(pid: int) -> bool:

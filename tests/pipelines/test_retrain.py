@@ -18,6 +18,7 @@ from pipelines import deliver, retrain
 from pipelines.data.scans import PIXELS
 from safeguards.gate import Record
 from safeguards.tracking import ModelRegistry
+from tests.helpers.children import GROUP_SECONDS
 from tests.helpers.killing import begun, ended, killed_before
 
 CONF = Path(__file__).parents[2] / "conf"
@@ -48,7 +49,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     (folder / "policy.yaml").write_text(yaml.safe_dump(POLICY))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        patch.setenv("PYTHONPATH", str(CONF.parent))
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'store.db'}")
         yield folder
 
@@ -118,8 +118,10 @@ def test_new_data_without_drift_call_for_nothing_when_only_drift_does(
 
 
 def under_zero(place: Path) -> list[str]:
-    """Trained by two processes under ZeRO stage 2."""
-    files = [CONF / "scans" / "train.yaml", CONF / "strategy" / "cpu2.yaml", place / "short.yaml"]
+    """Trained by two processes under ZeRO stage 2, which wait for each other no longer than those of other tests."""
+    waits = place / "waits.yaml"
+    waits.write_text(yaml.safe_dump({"trainer": {"strategy": {"init_args": {"timeout": GROUP_SECONDS}}}}))
+    files = [CONF / "scans" / "train.yaml", CONF / "strategy" / "cpu2.yaml", waits, place / "short.yaml"]
     return asked(place, "same again", f"--train=[{', '.join(map(str, files))}]")
 
 

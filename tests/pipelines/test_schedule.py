@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -30,7 +29,6 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def started() -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-m", "pipelines.schedule", "--config=schedule.yaml"],
-        env={**os.environ, "PYTHONPATH": str(CONF.parent)},
         stdout=subprocess.PIPE,
         text=True,
     )

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from tests.helpers.children import GROUP_SECONDS
 from tests.helpers.launch import launch
-from tests.helpers.rank import GROUP_SECONDS
 
 JOBS = Path(__file__).with_name("jobs.py")
 MOVING = {"reason", "value", "interval", "margin", "details"}

@@ -21,8 +21,7 @@ TRIAL = str(Path(__file__).with_name("trial.py"))
 
 
 def environment(**more):
-    path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])
-    return {**os.environ, "PYTHONPATH": path, "OMP_NUM_THREADS": "1", **more}
+    return {**os.environ, "OMP_NUM_THREADS": "1", **more}
 
 
 def run(what, folder, *, prune=lambda *_: False, processes=2, seconds=200.0, env=None, **arguments):
