@@ -24,6 +24,7 @@ import safeguards.deepspeed  # noqa: F401 - "deepspeed_cpu_stage_2" can be named
 from pipelines.data import DiabetesStudy, Digits
 from pipelines.data.rows import RowData
 from pipelines.models import ImageNet8, TabularNet
+from pipelines.processes import leave_group
 from safeguards import (
     AdversarialEvaluation,
     BatchFields,
@@ -82,6 +83,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     trainer.fit(study.network, datamodule=study.data)
     if trainer.is_global_zero:
         print(conclusion(study, verdicts(trainer), tracker))
+    leave_group()
 
 
 def diabetes() -> Study:

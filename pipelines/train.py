@@ -16,13 +16,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import torch
 import yaml
 from pytorch_lightning import LightningDataModule, LightningModule
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 import safeguards.deepspeed
 from pipelines import data, models
+from pipelines.processes import leave_group
 from pipelines.typos import one_line
 from safeguards import ConfigurationError, LimitViolated
 from safeguards.tracking import SaveConfig, safe_line
@@ -115,12 +115,12 @@ def command() -> int:
         main()
     except LimitViolated as violated:
         print(f"error: {safe_line(violated)}", file=sys.stderr)
+        leave_group()  # all ranks raise it together
         return LIMIT_VIOLATED
     except ConfigurationError as error:
         print(f"error: {safe_line(error)}", file=sys.stderr)
         return WRONG_CONFIGURATION
-    if torch.distributed.is_initialized():  # a process that exits while gloo's threads are at work may abort
-        torch.distributed.destroy_process_group()
+    leave_group()
     return 0
 
 

@@ -1,0 +1,46 @@
+"""A job that exits while gloo's threads are at work may abort: "terminate called without an active exception"."""
+
+import sys
+from unittest.mock import Mock
+
+import pytest
+import torch.distributed as dist
+
+from pipelines import demo, train
+from safeguards import LimitViolated, Moment, Outcome, Verdict
+
+MOMENT = Moment(stage="validate", epoch=0, step=0)
+FAILED = Verdict(safeguard="s", measure="m", outcome=Outcome.FAIL, reason="too far", moment=MOMENT)
+
+
+@pytest.fixture
+def begin(tmp_path):
+    """What a strategy does when training begins: a real group, of one process."""
+    yield lambda *_, **__: dist.init_process_group("gloo", init_method=f"file://{tmp_path}/met", rank=0, world_size=1)
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+def test_the_demo_leaves_its_group(begin, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    for name in ("_hush", "MLflowTracker", "verdicts"):
+        monkeypatch.setattr(demo, name, Mock())
+    job = Mock(is_global_zero=False, fit=Mock(side_effect=begin))
+    monkeypatch.setattr(demo, "Trainer", Mock(return_value=job))
+    demo.main(["--quiet"])
+    assert job.fit.called
+    assert not dist.is_initialized()
+
+
+@pytest.mark.parametrize(("raised", "code"), [(None, 0), (LimitViolated([FAILED]), 3)])
+def test_a_training_run_leaves_its_group_also_where_a_limit_ended_it(begin, monkeypatch, raised, code):
+    def run(kind, args, run):
+        begin()
+        assert dist.is_initialized()
+        if raised is not None:
+            raise raised
+
+    monkeypatch.setattr(train, "_command_line", run)
+    monkeypatch.setattr(sys, "argv", ["train", "fit"])
+    assert train.command() == code
+    assert not dist.is_initialized()
