@@ -11,9 +11,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 import torch
-from pytorch_lightning import Callback, Trainer, seed_everything
+from pytorch_lightning import Callback, seed_everything
 from torch.utils.data import DataLoader
 
+from benchmarks.fitting import quiet_trainer
 from benchmarks.timing import Result, in_rounds, median_interval, quartiles, seconds
 from pipelines.data.rows import Rows
 from pipelines.models import TabularNet
@@ -112,17 +113,7 @@ class Fits:
         epochs = EPOCHS[self.width]
         seed_everything(0, verbose=False)
         with tempfile.TemporaryDirectory() as folder:
-            trainer = Trainer(
-                accelerator="cpu",
-                max_epochs=epochs,
-                callbacks=[make() for make in self.made],
-                logger=False,
-                enable_checkpointing=False,
-                enable_progress_bar=False,
-                enable_model_summary=False,
-                num_sanity_val_steps=0,
-                default_root_dir=folder,
-            )
+            trainer = quiet_trainer(folder, [make() for make in self.made], max_epochs=epochs)
             training, validation = self.data
             loaders = DataLoader(training, batch_size=BATCH, shuffle=True), DataLoader(validation, batch_size=BATCH)
             with contextlib.redirect_stdout(io.StringIO()):  # the table of verdicts

@@ -22,10 +22,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from pytorch_lightning import Trainer, seed_everything
+from pytorch_lightning import seed_everything
 from scipy import stats
 from torch.utils.data import DataLoader
 
+from benchmarks.fitting import quiet_trainer
 from benchmarks.timing import Result
 from pipelines.data import AdultCensus
 from pipelines.data.rows import Rows
@@ -184,21 +185,12 @@ def train(task: Task, problem: Problem) -> Ending:
     line = Told()
     seed_everything(0, verbose=False)
     with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
-        trainer = Trainer(
-            accelerator="cpu",
+        reporter = TrialReporter(objectives=problem.objectives, constraints=problem.limits, line=line)
+        trainer = quiet_trainer(
+            folder,
+            [_fairness(problem), _attack(), reporter],
             max_epochs=given["epochs"],
             check_val_every_n_epoch=given["epochs"],
-            callbacks=[
-                _fairness(problem),
-                _attack(),
-                TrialReporter(objectives=problem.objectives, constraints=problem.limits, line=line),
-            ],
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
-            default_root_dir=folder,
         )
         model = TabularNet(
             features=training.inputs.shape[1],

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from safeguards import AdversarialEvaluation, BatchFields, Limit, ThreatModel, Verdict, verdicts
+from tests.helpers.toys import trainer
 
 WORLD = int(os.environ.get("WORLD_SIZE", "1"))
 FIELDS = BatchFields(inputs=0, target=1)
@@ -40,19 +41,6 @@ class Plain(pl.LightningModule):
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return torch.optim.SGD(self.parameters(), self.learning_rate)
-
-
-def trainer(root: Path | str, *callbacks: Any, **options: Any) -> pl.Trainer:
-    return pl.Trainer(
-        accelerator="cpu",
-        callbacks=list(callbacks),
-        default_root_dir=root,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        **options,
-    )
 
 
 def guard(**options: Any) -> AdversarialEvaluation:

@@ -24,6 +24,7 @@ from safeguards.card import Evidence, evidence_of, lint_card, model_card
 from safeguards.card.content import content_of
 from tests.card.records import record
 from tests.helpers.markup import Parsed
+from tests.helpers.toys import trainer
 
 FIELDS = BatchFields(inputs="x", target="y", groups={"sex": "sex"}, row_id="row")
 ROWS = 400
@@ -77,18 +78,9 @@ def judged(tmp_path_factory: pytest.TempPathFactory) -> Evidence:
             limits={"drifted_share": Limit(at_most=0.2)},
         ),
     ]
-    trainer = pl.Trainer(
-        max_epochs=2,
-        accelerator="cpu",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        callbacks=guards,  # type: ignore[arg-type]
-        default_root_dir=tmp_path_factory.mktemp("real"),
-    )
-    trainer.fit(Net(), loader(0), loader(1, shift=0.7))
-    return evidence_of(record(verdicts=tuple(verdicts(trainer))))
+    job = trainer(tmp_path_factory.mktemp("real"), *guards)
+    job.fit(Net(), loader(0), loader(1, shift=0.7))
+    return evidence_of(record(verdicts=tuple(verdicts(job))))
 
 
 @pytest.fixture(scope="module")

@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from safeguards import BatchFields, DriftReport, Limit, Outcome, Verdict, verdicts
 from safeguards.core.errors import ConfigurationError
 from safeguards.drift import page
+from tests.helpers import toys
 
 FIELDS = BatchFields(inputs=0, target=1)
 LIMITS = {"drifted_share": Limit(at_most=0.2)}
@@ -93,9 +94,7 @@ class Tables(pl.LightningDataModule):
 
 
 def trainer(folder: Path, guard: DriftReport, **options: Any) -> pl.Trainer:
-    quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    quiet |= {"enable_model_summary": False, "num_sanity_val_steps": 0, "accelerator": "cpu", "max_epochs": 1}
-    return pl.Trainer(default_root_dir=folder, callbacks=[guard], **(quiet | options))
+    return toys.trainer(folder, guard, **{"max_epochs": 1, "num_sanity_val_steps": 0, **options})
 
 
 def last(run: pl.Trainer) -> Verdict:

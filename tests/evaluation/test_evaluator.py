@@ -18,6 +18,7 @@ from mlflow.models.evaluation.evaluator_registry import _model_evaluation_regist
 
 from safeguards import BatchFields, ConfigurationError, FairnessCheck, Limit, verdicts
 from safeguards.evaluation import SafeguardsEvaluator, judge_predictions
+from tests.helpers.toys import trainer
 from tests.tracking.looking import artifacts, client
 
 N = 400
@@ -136,14 +137,7 @@ def test_it_says_what_a_training_run_says(tmp_path: Path) -> None:
     net = Net()
     fields = BatchFields(inputs="x", target="y", groups={name: name for name in groups}, row_id="row")
     limits = {name.partition("/")[2]: Limit(**limit) for name, limit in LIMITS.items()}
-    job = pl.Trainer(
-        accelerator="cpu",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        default_root_dir=tmp_path,
-        callbacks=[FairnessCheck(fields=fields, limits=limits)],
-    )
+    job = trainer(tmp_path, FairnessCheck(fields=fields, limits=limits))
     batch = {"x": torch.from_numpy(x), "y": torch.from_numpy(y), "row": torch.arange(N), **groups}
     job.validate(net, torch.utils.data.DataLoader([batch], batch_size=None), verbose=False)
     wanted = [plain(verdict) for verdict in verdicts(job)]

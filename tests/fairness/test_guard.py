@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader, Dataset
 from safeguards import BatchFields, FairnessCheck, Limit, Outcome, verdicts
 from safeguards.core.errors import ConfigurationError, LimitViolated
 from tests.helpers.launch import launch
+from tests.helpers.toys import trainer
 
 LIMITS = {
     "demographic_parity_difference": Limit(at_most=0.1),
@@ -67,19 +68,8 @@ def fields(**groups):
     return BatchFields(inputs="inputs", target="target", groups=groups or {"sex": "sex", "site": "site"})
 
 
-def fitted(tmp_path, cohort, guards, *, epochs=1, module=None, loaders=None, **trainer):
-    told = pl.Trainer(
-        accelerator="cpu",
-        max_epochs=epochs,
-        callbacks=guards,
-        logger=False,
-        default_root_dir=tmp_path,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-        **trainer,
-    )
+def fitted(tmp_path, cohort, guards, *, epochs=1, module=None, loaders=None, **options):
+    told = trainer(tmp_path, *guards, max_epochs=epochs, num_sanity_val_steps=0, **options)
     loader = DataLoader(cohort, batch_size=8)
     validation = [DataLoader(each, batch_size=8) for each in loaders or [cohort]]
     told.fit(module or Echo(), loader, validation)

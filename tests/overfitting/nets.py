@@ -12,6 +12,7 @@ from torch.nn import functional
 from torch.utils.data import DataLoader, TensorDataset
 
 from safeguards import BatchFields, Verdict, verdicts
+from tests.helpers import toys
 
 FIELDS = BatchFields(inputs=0, target=1)
 
@@ -71,11 +72,7 @@ class Logs(Net):
 
 
 def trainer(root: Path, *callbacks: pl.Callback, **options: Any) -> pl.Trainer:
-    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
-    options = {"max_epochs": 1, "devices": 1, "enable_checkpointing": False} | options
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return pl.Trainer(default_root_dir=root, callbacks=list(callbacks), **quiet, **options)
+    return toys.trainer(root, *callbacks, **{"max_epochs": 1, **options})
 
 
 def fit(

@@ -5,16 +5,14 @@ from torch.nn import functional
 
 from pipelines.data import DiabetesStudy, Digits
 from pipelines.models import ImageNet8, TabularNet
+from tests.helpers.toys import trainer
 
 
 def fit(model, data, tmp_path, epochs):
     pl.seed_everything(0)
-    trainer = pl.Trainer(
-        max_epochs=epochs, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
-        enable_model_summary=False, default_root_dir=tmp_path,
-    )  # fmt: skip
-    trainer.fit(model, datamodule=data)
-    return {name: float(value) for name, value in trainer.callback_metrics.items()}
+    job = trainer(tmp_path, max_epochs=epochs)
+    job.fit(model, datamodule=data)
+    return {name: float(value) for name, value in job.callback_metrics.items()}
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import torch
 from safeguards import BatchFields, Limit, Measurement, Rows, Safeguard, Scene
 from safeguards.tracking import MLflowTracker
 from safeguards.tracking import tracker as room
+from tests.helpers import toys
 from tests.tracking.conftest import PATIENT_SECONDS
 
 
@@ -65,18 +66,7 @@ def trainer(
 ) -> pl.Trainer:
     """One epoch on the CPU, with one safeguard."""
     guard = Count(fields=BatchFields(inputs=0, target=1), limits={"rows": Limit(at_most=at_most)}, reaction=reaction)
-    settings: dict[str, Any] = {
-        "max_epochs": 1,
-        "accelerator": "cpu",
-        "devices": 1,
-        "logger": tracker,
-        "default_root_dir": folder,
-        "log_every_n_steps": 1,
-        "enable_progress_bar": False,
-        "enable_model_summary": False,
-        "enable_checkpointing": False,
-    }
-    return pl.Trainer(callbacks=[guard], **{**settings, **options})
+    return toys.trainer(folder, guard, **{"max_epochs": 1, "logger": tracker, "log_every_n_steps": 1, **options})
 
 
 def enter(folder: str) -> None:
