@@ -32,7 +32,8 @@ class Meter:
 
     ``cap`` is the share of the fit's time that it may take (None: no cap; outside a fit there is none). What the
     slowest rank spent, and how long the fit had run, up to the last verdict goes into the checkpoint: so the cap holds
-    over a resume. ``left_out`` counts the looks that the cap has left out since the last one. ``uncapped_seconds`` of
+    over a resume. ``left_out`` counts the looks that the cap has left out since the last one; ``pilot`` tells a look of
+    which nobody knew what it would cost. ``uncapped_seconds`` of
     ``agreed_seconds`` are for work after training, which no cap can make smaller and which no look pays for.
     """
 
@@ -42,6 +43,7 @@ class Meter:
         self._share = 0.0
         self._taken = 1.0
         self._before = 0.0
+        self.pilot = False
         self.begin_account()
 
     def state(self) -> dict[str, float]:
@@ -83,12 +85,13 @@ class Meter:
 
     def begin_look(self, fit_seconds: float, ranks: Ranks) -> float:
         """All ranks: the share of the rows that the cap allows this look, the same on all; 0 leaves the look out."""
-        self._share, self._taken, self._before = 0.0, 1.0, self.agreed_seconds
+        self._share, self._taken, self._before, self.pilot = 0.0, 1.0, self.agreed_seconds, False
         if self.cap is None or (now := ranks.max(fit_seconds)) == 0:
             return 1.0
         elapsed, spent = (total - self.uncapped_seconds for total in (self._earlier + now, self.agreed_seconds))
         self._share = _affordable(self._known, self.cap * elapsed - spent)
         self.left_out += self._share == 0
+        self.pilot = self._share > 0 and not self._known
         return self._share
 
     def take(self, share: float) -> None:

@@ -30,6 +30,8 @@ NO_IDENTITY = (
     "rows have no identity on several processes, so padded copies cannot be told from rows: give BatchFields(row_id=), "
     "or use a map-style data set with Lightning's own distributed sampler"
 )
+PILOT = "the first look may exceed max_share_of_fit"
+WHOLE_FORWARDS = "its forwards were of whole batches, which take all processes: logits returned by the step save them"
 
 
 @dataclass
@@ -47,6 +49,7 @@ class Entry:
     held: list[Rows] = field(default_factory=list)
     block: Block = field(default_factory=Block)
     unsaid: Unsaid = field(default_factory=Unsaid)
+    whole_forwards: bool = False
 
     def budget(self, wanted: int) -> int:
         """How many of ``wanted`` rows the cap allows; what it cuts is said."""
@@ -58,9 +61,11 @@ class Entry:
 
     @property
     def said(self) -> str:
-        """What the cap took from this look, and how many before it."""
-        left_out = said_left_out(self.safeguard.meter.left_out, "before this one")
-        return "; ".join(part for part in (self.cut, left_out) if part)
+        """What the cap took from this look, what of it the cap could not make smaller, and how many before it."""
+        meter = self.safeguard.meter
+        whole = WHOLE_FORWARDS if self.keep_below is not None and self.whole_forwards else ""
+        left_out = said_left_out(meter.left_out, "before this one")
+        return "; ".join(part for part in (self.cut, whole, PILOT if meter.pilot else "", left_out) if part)
 
     def show(self, rows: Rows) -> None:
         """Let the safeguard take these rows in. Local; what it raises is raised."""

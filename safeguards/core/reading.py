@@ -68,6 +68,7 @@ class Reader:
             step.read[asked] = self._read(entry, desk, step, fields)
         rows, source = step.read[asked]
         if self.partitioned and source.own_forward and entry.safeguard.reads_outputs:
+            entry.whole_forwards = True
             with suppress(Exception):  # a forward takes all ranks: made before anything of the safeguard's own can fail
                 rows.logits()
         return rows, source

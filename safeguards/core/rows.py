@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
@@ -201,7 +201,7 @@ def read_rows(
 
     given = select(batch, fields.inputs, "inputs")
     n = rows_of(given, "inputs")
-    target = None if fields.target is None else _target(select(batch, fields.target, "target"))
+    target = None if fields.target is None else _as_tensor(select(batch, fields.target, "target"))
     ids, identified = _identities(batch, fields, n, arrived, positions)
     _same_length(n, {"target": target, "row_id": ids})
     rows = Rows(
@@ -216,15 +216,20 @@ def read_rows(
         predict=predict,
         beside=beside,
     )
-    return rows if keep is None else rows.only(keep(ids))
+    return _with_ordinary_target(rows if keep is None else rows.only(keep(ids)))
 
 
-def _target(value: Any) -> Tensor:
-    target = ordinary(value) if isinstance(value, Tensor) else _as_tensor(value)
-    return target.squeeze(-1) if target.ndim == 2 and target.shape[1] == 1 else target
+def _with_ordinary_target(rows: Rows) -> Rows:
+    """Once no row is there that is not wanted: a tensor of inference mode is copied."""
+    if rows.target is None:
+        return rows
+    target = ordinary(rows.target)
+    target = target.squeeze(-1) if target.ndim == 2 and target.shape[1] == 1 else target
+    return rows if target is rows.target else replace(rows, target=target)
 
 
 def _as_tensor(value: Any) -> Tensor:
+    """A tensor as it is, an array without a copy."""
     try:
         return torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -254,7 +259,10 @@ def _same_length(n: int, others: dict[str, Any]) -> None:
 
 
 class Sample(Generic[T]):
-    """At most ``k`` rows, those with the smallest hash of (seed, identity): the same on any number of processes."""
+    """At most ``k`` rows, those with the smallest hash of (seed, identity): the same on any number of processes.
+
+    Raises `ConfigurationError` unless ``k`` is at least 1.
+    """
 
     def __init__(self, *, k: int, seed: int = 0) -> None:
         if k < 1:

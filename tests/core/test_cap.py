@@ -122,6 +122,10 @@ def test_the_cap_holds_and_later_looks_have_rows(tmp_path: Path, clock: Clock, k
     clock.now = 0.0
     first, *later = judged(tmp_path, clock, timed(KINDS[kind](max_share_of_fit=CAP), clock, fixed), 25)
     assert re.search("max_share_of_fit allowed [0-9]+ of [0-9]+ rows", first.reason)
+    assert ["the first look may exceed max_share_of_fit" in each.reason for each in (first, *later)] == [
+        True,
+        *[False] * len(later),
+    ]
     assert len(later) >= 3
     assert all(verdict.n > 50 and verdict.value is not None for verdict in later)
     assert max(verdict.n for verdict in later) > 1.5 * first.n

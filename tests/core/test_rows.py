@@ -4,6 +4,7 @@ import gc
 import weakref
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -83,6 +84,29 @@ def test_only_keeps_everything_aligned(covers_batch: bool) -> None:
     assert (part.n, part.ids.tolist(), part.inputs.tolist(), part.groups) == (1, [13], [3.0], {"sex": ["m"]})
     assert part.logits().tolist() == ([8.0] if covers_batch else [6.0])
     assert predict.asked[-1] == (4 if covers_batch else 1)
+
+
+@pytest.mark.parametrize("wanted", [(False, True, False, True), (True,) * 4])
+def test_no_more_of_a_target_is_copied_than_is_wanted(
+    wanted: tuple[bool, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copied: list[int] = []
+    clone = torch.Tensor.clone
+    monkeypatch.setattr(torch.Tensor, "clone", lambda tensor: (copied.append(len(tensor)), clone(tensor))[1])
+    with torch.inference_mode():
+        target = torch.tensor([[3], [4], [5], [6]])
+    some = rows(batch={"y": target}, keep=lambda ids: torch.tensor(wanted))
+    assert some.target is not None
+    assert not some.target.is_inference()
+    assert some.target.tolist() == [row for row, kept in zip((3, 4, 5, 6), wanted, strict=True) if kept]
+    assert max(copied, default=0) <= sum(wanted)
+
+
+@pytest.mark.parametrize("target", [[3, 4, 5, 6], np.array([3, 4, 5, 6])])
+def test_a_target_of_another_kind_is_thinned_too(target: Any) -> None:
+    some = rows(batch={"y": target}, keep=lambda ids: torch.tensor([False, True, False, True]))
+    assert some.target is not None
+    assert some.target.tolist() == [4, 6]
 
 
 def test_rows_without_inputs_keep_no_batch_alive() -> None:

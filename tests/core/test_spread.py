@@ -1,5 +1,6 @@
 """The core on several processes: row identity with every kind of loader, and state over a resume."""
 
+import itertools
 from pathlib import Path
 
 import pytest
@@ -64,8 +65,9 @@ def test_state_survives_a_resume_and_is_the_same_on_all_ranks(strategy: str, wor
     assert first.value["runs"] == [first.value["ids"][0]]
 
 
-def test_processes_of_different_speed_agree_on_the_rows_and_looks_that_a_cap_allows() -> None:
-    first, second = launch(f"{JOBS}:capped", 2, strategy="ddp")
+@pytest.mark.parametrize("strategy", ["ddp", "deepspeed_cpu_stage_3"])
+def test_processes_of_different_speed_agree_on_the_rows_and_looks_that_a_cap_allows(strategy: str) -> None:
+    first, second = launch(f"{JOBS}:capped", 2, strategy=strategy)
     looks = first.value
     assert second.value == looks
     assert 3 <= len(looks) < 12, "some looks are left out"
@@ -74,5 +76,17 @@ def test_processes_of_different_speed_agree_on_the_rows_and_looks_that_a_cap_all
     assert looks[0]["n"] < 100
     assert looks[-1]["n"] > 1.5 * looks[0]["n"]
     assert sum(look["seconds"] for look in looks) <= 0.1 * 11.0 * (looks[-1]["epoch"] + 1)
+    assert not any("whole batches" in look["reason"] for look in looks)
     (alone,) = launch(f"{JOBS}:capped", 1, strategy="auto")
     assert alone.value[0]["ids"] == looks[0]["ids"], "the first look takes the same rows on any number of processes"
+    nested = [set(look["ids"]) for look in sorted(looks, key=lambda look: look["n"])]
+    assert all(len(ids) == look for ids, look in zip(nested, sorted(look["n"] for look in looks), strict=True))
+    assert all(fewer <= more for fewer, more in itertools.pairwise(nested)), "a larger look takes the rows of a smaller"
+
+
+def test_a_cap_that_saves_no_forward_where_weights_are_in_parts_says_so() -> None:
+    first, second = launch(f"{JOBS}:capped", 2, strategy="deepspeed_cpu_stage_3", told=False, epochs=1)
+    (look,) = first.value
+    assert second.value == first.value
+    assert look["n"] < 100
+    assert "its forwards were of whole batches, which take all processes" in look["reason"]
