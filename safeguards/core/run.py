@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import re
 import secrets
 import time
 import warnings
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary, ref
 
-import torch
-
-from safeguards.core import ending
+from safeguards.core import ending, metrics
+from safeguards.core.books import Books
 from safeguards.core.ending import Summary
-from safeguards.core.errors import LedgerError, LimitViolated
+from safeguards.core.errors import LimitViolated
 from safeguards.core.files import local_root
-from safeguards.core.ledger import Ledger
 from safeguards.core.names import encode, labels
 from safeguards.core.ranks import Ranks, describe
 from safeguards.core.safeguard import Safeguard
@@ -65,8 +61,7 @@ class Run:
         self._told = 0
         self._open = False
         self._stop = Stop()
-        self._unwritten: list[Verdict] = []
-        self._ledger_lost = False
+        self._books = Books()
         self._judged, self._trained = Judged(), False
         self._costs: dict[str, Cost] = {}
 
@@ -194,56 +189,27 @@ class Run:
 
     def _conclude(self, trainer: Trainer, watch: Watch, reached: list[Verdict]) -> None:
         self._keep(reached)
-        self._log(trainer, watch, reached)
+        metrics.log(trainer, watch, reached)
         if self.ranks.rank == 0:
             ending.note(trainer, reached)
         self._react(trainer, reached, watch.errors)
 
     def _keep(self, reached: list[Verdict]) -> None:
         self.verdicts += reached
-        if self.ranks.rank != 0 or not reached:
-            return
-        self._unwritten += reached
-        try:
-            Ledger(self.directory / "verdicts.jsonl").append(self._unwritten)
-            self._unwritten = []
-            self._keep_names()
-        except (LedgerError, OSError) as error:
-            if not self._ledger_lost:
-                warnings.warn(f"verdicts are kept in memory only: {error}", stacklevel=2)
-            self._ledger_lost = True
+        if self.ranks.rank == 0 and reached:
+            self._books.keep(self.directory, reached, self._encoded())
 
-    def _keep_names(self) -> None:
+    def _encoded(self) -> dict[str, str]:
         names = {s.label: s.name for s in self.safeguards if s.label != s.name}
-        names |= {
-            encode(loader): loader for v in self.verdicts if (loader := v.moment.loader) and encode(loader) != loader
-        }
-        if names:
-            (self.directory / "names.json").write_text(json.dumps(names, indent=1))
+        loaders = [loader for v in self.verdicts if (loader := v.moment.loader)]
+        return names | {encode(loader): loader for loader in loaders if encode(loader) != loader}
 
-    def _keep_costs(self) -> None:
-        """Rank 0: what each safeguard cost this fit in all, work after training included."""
-        totals = {
+    def _totals(self) -> dict[str, Any]:
+        return {
             s.label: {"seconds": s.meter.agreed_seconds, "share_of_fit": self._costs[s.label].share_of_fit}
             for s in self.safeguards
             if s.label in self._costs
         }
-        if totals and not self._ledger_lost:
-            with suppress(OSError):  # the ledger, in the same folder, tells of a full disk
-                (self.directory / "costs.json").write_text(json.dumps(totals, indent=1))
-
-    def _log(self, trainer: Trainer, watch: Watch, reached: list[Verdict]) -> None:
-        metrics = {_metric(v): float("nan") if v.value is None else v.value for v in reached}
-        device = trainer.strategy.root_device
-        trainer.callback_metrics.update(
-            {k: torch.tensor(v, dtype=torch.float32, device=device) for k, v in (metrics | _unseen(watch)).items()}
-        )
-        step = trainer.fit_loop.epoch_loop._batches_that_stepped
-        for logger in trainer.loggers:
-            try:
-                logger.log_metrics(metrics, step=step)
-            except Exception as error:
-                warnings.warn(f"{type(logger).__name__} lost the verdicts' metrics: {describe(error)}", stacklevel=2)
 
     def _react(self, trainer: Trainer, reached: list[Verdict], errors: dict[Safeguard, Exception]) -> None:
         fatal = [error for safeguard, error in errors.items() if safeguard.on_error == "raise"]
@@ -301,7 +267,7 @@ class Run:
             self._keep(self._outdated(trainer, moment))
         if self.ranks.rank == 0:
             ending.tell(self.verdicts[self._told :], self.directory, self._costs)
-            self._keep_costs()
+            self._books.keep_costs(self.directory, self._totals())
             ending.publish(trainer, self.summary())
         for safeguard in self.safeguards:
             safeguard.meter.begin_fit()
@@ -317,25 +283,3 @@ class Run:
     def summary(self) -> Summary:
         """The run as loggers get it."""
         return Summary(run_id=self.run_id, directory=self.directory, verdicts=tuple(self.verdicts), ended=self.ended)
-
-
-def _metric(verdict: Verdict) -> str:
-    return _metric_name(verdict.safeguard, verdict.measure, verdict.moment.stage, verdict.moment.loader)
-
-
-def _metric_name(safeguard: str, measure: str, stage: str, loader: str | None) -> str:
-    """Metrics of a test, and of one loader of several, end in that."""
-    parts = ["safeguard", safeguard, measure]
-    parts += ["test"] if stage == "test" else []
-    parts += [encode(loader)] if loader else []
-    return "/".join(parts)
-
-
-def _unseen(watch: Watch) -> dict[str, float]:
-    """NaN for what a cap left out of this moment: the last value is of other weights, and would be taken for these."""
-    return {
-        _metric_name(safeguard.label, measure, watch.stage, desk.name): float("nan")
-        for safeguard in watch.left_out
-        for measure in safeguard.limits
-        for desk in watch.desks
-    }

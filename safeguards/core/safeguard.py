@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import difflib
-import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import is_dataclass
-from numbers import Integral
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict, get_args
 
 from safeguards.core.compat import Callback
@@ -16,7 +13,7 @@ from safeguards.core.errors import ConfigurationError
 from safeguards.core.limit import DecideOn, Limit
 from safeguards.core.names import labels
 from safeguards.core.predictions import Output, Predictions
-from safeguards.core.resuming import run_id_in, take_over
+from safeguards.core.resuming import key_of, run_id_in, take_over
 from safeguards.core.verdict import Measurement, Outcome, Verdict, plain
 
 if TYPE_CHECKING:
@@ -33,8 +30,6 @@ __all__ = ["OnError", "Reaction", "Safeguard", "SafeguardOptions"]
 
 Reaction = Literal["record", "stop", "raise"]
 OnError = Literal["record", "raise"]
-NOT_ASKED = ("label", "fields", "how")
-JUDGED_BY = ("reaction", "on_error", "decide_on")
 
 
 class SafeguardOptions(TypedDict, total=False):
@@ -45,8 +40,8 @@ class SafeguardOptions(TypedDict, total=False):
     ``on_error``: whether a failure of the safeguard itself is an ERROR verdict or ends the job with the error.
     ``decide_on``: hold the interval against the limit, or the value alone.
     ``max_share_of_fit``: largest share of the fit's time that its looks may take, in (0, 1]; None for no cap. It sees
-    fewer rows then, chosen by hash, or leaves looks out until they can be paid; both are said. Work after training has
-    no cap.
+    fewer rows then, chosen by hash, or leaves looks out until they can be paid; both are said. The first look, of the
+    fewest rows, may exceed it, as nobody knows what it costs; work after training has no cap.
     ``name``: what verdicts call it, when one trainer has several of a kind; the topic by default.
     ``outputs_of``, ``predict``, ``output``: where outputs come from, see `safeguards.core.predictions.Predictions`.
     """
@@ -152,18 +147,8 @@ class Safeguard(Callback):
         Lightning reads it around every hook.
         """
         if self._state_key is None:
-            self._state_key = f"{type(self).__qualname__}[{self.name}]{self._measured()}.{self._judged()}"
+            self._state_key = key_of(self)
         return self._state_key
-
-    def _measured(self) -> str:
-        own = {name: value for name, value in vars(self).items() if not name.startswith("_") and _has_plain_repr(value)}
-        asked = {name: value for name, value in own.items() if name not in (*NOT_ASKED, *JUDGED_BY, *self.judged_by)}
-        how = self.how.features_of or self.how.outputs_of, self.how.output
-        return _digest(asked | {"fields": _said_of(self.fields), "how": how})
-
-    def _judged(self) -> str:
-        by = {name: value for name in (*JUDGED_BY, *self.judged_by) if _has_plain_repr(value := getattr(self, name))}
-        return _digest(by | {"limits": sorted(map(str, self.limits.items())), "cap": self.meter.cap})
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """A resume is of the same run, and alpha is spent over the looks of all of it, whatever limits came between."""
@@ -307,27 +292,6 @@ def _checked_limits(kind: type[Safeguard], limits: Mapping[str, Limit]) -> dict[
         if not isinstance(limit, Limit):
             raise ConfigurationError(f"{kind.__name__}(limits={{{measure!r}: {limit!r}}}): expected a Limit")
     return dict(limits)
-
-
-def _said_of(fields: BatchFields | None) -> Any:
-    """What of the fields reads the same in every process: not functions, not columns."""
-    if fields is None:
-        return None
-    where = {name: getattr(fields, name) for name in ("inputs", "target", "row_id")} | dict(fields.groups)
-    return sorted((name, _said_of_place(value)) for name, value in where.items())
-
-
-def _said_of_place(value: Any) -> int | str:
-    return int(value) if isinstance(value, Integral) else value if isinstance(value, str) else ""
-
-
-def _digest(values: Mapping[str, Any]) -> str:
-    return hashlib.sha256(repr(sorted(values.items())).encode()).hexdigest()[:8]
-
-
-def _has_plain_repr(value: Any) -> bool:
-    """Whether the ``repr`` of a value is the same in every process."""
-    return isinstance(value, (str, int, float, bool, type(None))) or is_dataclass(value)
 
 
 def _one_of(argument: str, value: Any, kinds: Any) -> Any:
