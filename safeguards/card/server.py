@@ -51,7 +51,11 @@ def serve_review(
     hosts: Sequence[str] = (),
     say: Callable[[str], None] = print,
 ) -> None:
-    """Serve until interrupted."""
+    """Serve the review pages of the store at ``tracking_uri`` until interrupted.
+
+    ``tracking_uri`` is `MLflowTracker`'s, ``hosts`` are `review_app`'s; ``say`` gets the address. Raises what
+    `RunReader` raises.
+    """
     from safeguards.card.app import review_app
     from safeguards.tracking import RunReader
 

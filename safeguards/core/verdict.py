@@ -32,7 +32,11 @@ class Outcome(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Moment:
-    """When a verdict was reached: ``step`` counts optimizer steps, ``epoch`` starts at 0."""
+    """When a verdict was reached: ``step`` counts optimizer steps, ``epoch`` starts at 0.
+
+    ``stage`` is "validate", "test" or "train_epoch", or the end that left silence, such as "fit_end"; ``loader`` is the
+    name of one of several, None for the only one.
+    """
 
     stage: str
     epoch: int
@@ -54,7 +58,7 @@ class Cost:
 
 @dataclass(frozen=True, kw_only=True)
 class Measurement:
-    """What a measure found, before any limit.
+    """What a measure found, before any limit: ``value`` in its ``unit`` ("" for a share or a ratio), over ``n`` rows.
 
     ``interval`` bounds the true value at the confidence that ``details`` states; None where the
     measure has no error model. ``model_fault`` says that the model itself produced no number (a
@@ -79,8 +83,11 @@ class Measurement:
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
-    """One answer of one safeguard. ``margin`` >= 0 is within the limit, in the unit of the value.
+    """One answer of one safeguard.
 
+    ``value``, ``limit``, ``margin`` and the ends of ``interval`` are in ``unit`` ("" for a share or a ratio); what zero
+    means is the measure's to say. ``margin`` >= 0 is within the limit. ``value`` and ``margin`` are None where nothing
+    was measured, ``interval`` where the measure has none too; its confidence stands in ``details``. ``n`` counts rows.
     ``rows_to_decide`` is about how many rows it would take in place of ``n``, were the value to stay; None unless the
     interval crosses the limit, and where no number of rows would do.
     """

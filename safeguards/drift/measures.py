@@ -53,8 +53,8 @@ class Standing(StrEnum):
 class Effect:
     """One comparison of one column.
 
-    ``distance`` is what was seen, ``by_chance`` what equal distributions would show on average, ``p`` the probability
-    of a distance at least as large if they were equal.
+    ``distance`` is what was seen, from 0 (alike) to 1 (nothing in common), ``by_chance`` what equal distributions would
+    show on average, ``p`` the probability of a distance at least as large if they were equal.
     """
 
     of: str
