@@ -20,6 +20,7 @@ __all__ = [
     "files_below",
     "is_plain_name",
     "local_root",
+    "pieces_of",
     "read_whole",
     "sync",
     "write_whole",
@@ -66,13 +67,19 @@ def digest_of_file(path: Path) -> tuple[int, str]:
     """Bytes and SHA-256 of an ordinary file. Raises `EvidenceError`; links are not followed."""
     found, size = hashlib.sha256(), 0
     try:
-        with os.fdopen(_open(path), "rb") as file:
-            while piece := file.read(PIECE):
-                found.update(piece)
-                size += len(piece)
+        for piece in pieces_of(path):
+            found.update(piece)
+            size += len(piece)
     except OSError as error:
         raise EvidenceError(f"cannot read {path}: {error.strerror or error}") from None
     return size, found.hexdigest()
+
+
+def pieces_of(path: Path) -> Iterator[bytes]:
+    """An ordinary file, piece by piece. Raises ``OSError``; links are not followed."""
+    with os.fdopen(_open(path), "rb") as file:
+        while piece := file.read(PIECE):
+            yield piece
 
 
 def digest_of_tree(*places: Path, suffixes: Iterable[str] = SOURCES) -> str:

@@ -17,7 +17,7 @@ from typing import Any
 
 from safeguards.core.canonical import digest_of
 from safeguards.core.errors import ConfigurationError, DataRefused, EvidenceError
-from safeguards.core.files import digest_of_file, sync, write_whole
+from safeguards.core.files import digest_of_file, pieces_of, read_whole, sync, write_whole
 from safeguards.drift import READABLE, read_file
 
 __all__ = ["MANIFEST", "Delivery", "Entry", "Manifest", "deliver", "take"]
@@ -26,7 +26,6 @@ MANIFEST = "manifest.json"
 LARGEST_MANIFEST = 1 << 20  # bytes: several thousand files
 DIGITS = frozenset(string.hexdigits.lower())
 SHA256_LENGTH = 64
-BLOCK = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,15 +65,13 @@ class Manifest:
     def read(cls, folder: Path) -> Manifest:
         """Raises `DataRefused` where there is none, or it is torn, empty, or names what cannot be a file of it."""
         path = folder / MANIFEST
+        if not os.path.lexists(path):
+            raise DataRefused(f"{folder}: there is no {MANIFEST}; it is written last, so the delivery is not whole")
         try:
-            if path.stat().st_size > LARGEST_MANIFEST:
-                raise DataRefused(f"{path}: larger than {LARGEST_MANIFEST} bytes, which no manifest is")
-            data = json.loads(path.read_bytes())
-        except FileNotFoundError:
-            raise DataRefused(
-                f"{folder}: there is no {MANIFEST}; it is written last, so the delivery is not whole"
-            ) from None
-        except (OSError, ValueError, RecursionError) as error:
+            data = json.loads(read_whole(path, at_most=LARGEST_MANIFEST))
+        except EvidenceError as error:
+            raise DataRefused(f"{error}; the delivery is not whole") from None
+        except (ValueError, RecursionError) as error:
             raise DataRefused(f"{path}: cannot be read ({type(error).__name__}); the delivery is not whole") from error
         return cls(files=_entries(data, path))
 
@@ -155,12 +152,15 @@ def _copy(source: Path, target: Path, entry: Entry) -> None:
         for block in _blocks(source):
             digest.update(block)
             size += len(block)
+            if size > entry.size:  # one that somebody still writes to would fill the disk
+                break
             copy.write(block)
         copy.flush()
         os.fsync(copy.fileno())
     if size != entry.size:
+        told = "more" if size > entry.size else size
         raise DataRefused(
-            f"{source}: {size} bytes where {MANIFEST} says {entry.size}; it is half-written or was replaced"
+            f"{source}: {told} bytes where {MANIFEST} says {entry.size}; it is half-written or was replaced"
         )
     if digest.hexdigest() != entry.sha256:
         raise DataRefused(f"{source}: its digest is not the one in {MANIFEST}; it was changed after it was delivered")
@@ -170,9 +170,7 @@ def _copy(source: Path, target: Path, entry: Entry) -> None:
 def _blocks(source: Path) -> Iterator[bytes]:
     """Link by link nothing is followed: a name that leads elsewhere is no file of the delivery."""
     try:
-        with os.fdopen(os.open(source, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
-            while block := file.read(BLOCK):
-                yield block
+        yield from pieces_of(source)
     except OSError as error:
         raise DataRefused(f"{source}: {error.strerror or error}, and {MANIFEST} names it") from error
 

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from safeguards.core.files import is_plain_name
 from safeguards.core.redact import known_secrets
 from safeguards.tracking.artifacts import stage
 from safeguards.tracking.spool import ARTIFACTS
@@ -28,13 +29,24 @@ def upload(client: MlflowClient, run_id: str, spool: Path, data: Mapping[str, An
     if "source" in data:
         source = Path(str(data["source"]))
         return own and source.is_dir() and _staged(client, run_id, source, target)
-    copy = spool / ARTIFACTS / Path(str(data.get("copy"))).name
-    if copy.is_symlink() or not copy.is_dir():
+    name = data.get("copy")
+    copy = spool / ARTIFACTS / str(name)
+    if not is_plain_name(name) or copy.parent.is_symlink() or not _is_plain(copy):
         return False
     if any(copy.iterdir()):
         client.log_artifacts(run_id, str(copy), target or None)
         _empty(copy)
     return True
+
+
+def _is_plain(copy: Path) -> bool:
+    """Whether it is a folder of ordinary files and folders. Whoever makes a copy follows links and leaves none: one that
+    lies there leads to whatever somebody chose, and a pipe would let its reader wait.
+    """
+    if copy.is_symlink() or not copy.is_dir():
+        return False
+    inside = (Path(folder, name) for folder, folders, files in os.walk(copy) for name in (*folders, *files))
+    return all((path.is_dir() or path.is_file()) and not path.is_symlink() for path in inside)
 
 
 def _staged(client: MlflowClient, run_id: str, source: Path, target: str) -> bool:

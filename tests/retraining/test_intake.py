@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import json
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -120,6 +122,25 @@ def test_a_link_is_no_file_of_the_delivery(delivery: Path, tmp_path: Path) -> No
     (delivery / "a.csv").unlink()
     (delivery / "a.csv").symlink_to(tmp_path / "elsewhere.csv")
     assert "a.csv" in refusal(delivery, tmp_path / "own")
+
+
+@pytest.mark.parametrize("name", ["a.csv", MANIFEST])
+def test_a_pipe_is_no_file_of_the_delivery_and_nobody_waits_for_it(delivery: Path, tmp_path: Path, name: str) -> None:
+    (delivery / name).unlink()
+    os.mkfifo(delivery / name)
+    code = "import sys, pathlib; from safeguards.retraining import take; take(*map(pathlib.Path, sys.argv[1:]))"
+    asked = [sys.executable, "-c", code, str(delivery), str(tmp_path / "own")]
+    done = subprocess.run(asked, capture_output=True, text=True, timeout=60, check=False)
+    assert f"{name}: not an ordinary file" in done.stderr.splitlines()[-1]
+
+
+def test_a_file_that_somebody_writes_to_is_copied_no_further_than_the_manifest_says(
+    delivery: Path, tmp_path: Path
+) -> None:
+    with (delivery / "a.csv").open("ab") as growing:
+        growing.truncate(64 << 20)
+    assert "a.csv: more bytes where" in refusal(delivery, tmp_path / "own")
+    assert (tmp_path / "own" / "a.csv").stat().st_size < 1 << 20
 
 
 SOUND = {"name": "a.csv", "size": 1, "rows": 1, "sha256": "0" * 64}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -248,14 +249,25 @@ def test_lost_artifacts_are_never_complete(here: Path, capsys: pytest.CaptureFix
 
 
 def test_a_spool_does_not_choose_what_of_this_machine_is_sent(here: Path) -> None:
-    (here / "private").mkdir()
-    (here / "private" / "key.txt").write_text(CANARY)
-    source = ("artifacts", {"source": str(here / "private"), "to": ""})
-    place = left_behind(here, loss(0), source, ("artifacts", {"copy": "link", "to": ""}), END)
-    (place / "artifacts").mkdir()
-    (place / "artifacts" / "link").symlink_to(here / "private")
-    assert sync(place).left == "2 artifacts are lost"
-    assert not list((here / "mlruns").rglob("key.txt"))
+    """Nor what of it is emptied, as a copy is once it has arrived."""
+    secret = here / "private" / "key.txt"
+    secret.parent.mkdir()
+    secret.write_text(CANARY)
+    named = [{"source": str(secret.parent)}, *({"copy": name} for name in ("link", "file", "folder", "pipe", ".."))]
+    place = left_behind(here, loss(0), *(("artifacts", {**one, "to": ""}) for one in named), END)
+    copies = place / "artifacts"
+    for name in ("file", "folder", "pipe"):
+        (copies / name / "below").mkdir(parents=True)
+    (copies / "link").symlink_to(secret.parent)
+    (copies / "file" / "below" / "key.txt").symlink_to(secret)
+    (copies / "folder" / "below" / "private").symlink_to(secret.parent)
+    os.mkfifo(copies / "pipe" / "below" / "key.txt")
+    other = left_behind(here, ("artifacts", {"copy": "private", "to": ""}), END, name="job-2")
+    (other / "artifacts").symlink_to(here)
+    assert sync(place).left == "6 artifacts are lost"
+    assert sync(other).left == "1 artifacts are lost"
+    assert not [path for path in (here / "mlruns").rglob("*") if path.is_file()]
+    assert secret.read_text() == CANARY
 
 
 def test_an_address_with_a_password_is_given_again(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
