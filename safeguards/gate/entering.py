@@ -85,13 +85,17 @@ class Gate:
         """Whether a training of the same key was the same: other code, other packages, another champion to be compared
         with, or the very same weights measured anew are reason to rule again.
         """
-        try:
-            known = Candidate.fetch_record(self.registry, entry.record)
-        except EvidenceError:
-            return False
-        if (known.code, known.lock) != (record.code, record.lock):
+        known = self._known(entry)
+        if known is None or (known.code, known.lock) != (record.code, record.lock):
             return False
         return entry.action == "promoted" or (known.champion == record.champion and known.weights != record.weights)
+
+    def _known(self, entry: Entry) -> Record | None:
+        """The record of an entry; None where it is lost or was changed."""
+        try:
+            return Candidate.fetch_record(self.registry, entry.record)
+        except EvidenceError:
+            return None
 
     def recall(self, entry: Entry, record: Record) -> Ruling:
         """The ruling that an entry tells of, unless it was overtaken since or is on another record of the key."""
@@ -108,15 +112,18 @@ class Gate:
         )
 
     def repeats(self, record: Record, policy: Policy, ruling: Ruling) -> bool:
-        """Whether the newest ruling on this data and configuration is the same refusal, to the word."""
+        """Whether the newest ruling on this data and configuration is the same refusal of the same weights."""
         last = next((one for one in reversed(self.history.entries) if one.is_ruling and one.key == record.key), None)
-        held = last and (last.action, last.policy, last.before, last.ruling)
-        return held == ("refused", policy.digest, self.history.champion, _digest(ruling))
+        told = ("refused", policy.digest, self.history.champion, _digest(ruling))
+        if last is None or (last.action, last.policy, last.before, last.ruling) != told:
+            return False
+        known = self._known(last)
+        return known is not None and known.weights == record.weights
 
     def rule(self, record: Record, policy: Policy, now: datetime, *, run: Path | None) -> Ruling:
         """The ruling on what stands in the registry now."""
         current = self._champion()
-        attempts = self.history.attempts(other_than=record.key, now=now, days=policy.window_days)
+        attempts = self.history.attempts(other_than=record.digest, now=now, days=policy.window_days)
         state = None if record.tracking_run is None else self._tracking(record, run)
         ruling = judge(record, policy, champion=current, now=now, attempts=attempts, tracking=state)
         extra = [*self._about_chain(record), *self._about_key(record, current), *_about_room(ruling)]

@@ -158,19 +158,29 @@ def _about_champion(record: Record, policy: Policy, champion: Record | None) -> 
 
 
 def _against(rule: ChampionRule, ours: list[Verdict], theirs: list[Verdict]) -> Iterator[str]:
+    """Stage by stage and loader by loader: what only one of the two was judged on is no comparison."""
     what = f"the {rule.of} to the champion"
-    pairs = [(one, other) for one in ours for other in theirs if one.moment.loader == other.moment.loader]
-    if not pairs:
-        yield f"{what} cannot be told: {'the champion has' if ours else 'it has'} no verdict on it"
-    for one, other in pairs:
-        value, base = one.value, other.value
-        if value is None or base is None or (rule.of == "ratio" and base == 0):
-            yield f"{what} cannot be told from {value} and {base}"
+    mine, base = ({(one.moment.stage, one.moment.loader): one for one in side} for side in (ours, theirs))
+    if not (mine or base):
+        yield f"{what} cannot be told: it has no verdict on it"
+    for place in dict.fromkeys((*mine, *base)):
+        if place in mine and place in base:
+            yield from _beside(rule, mine[place], base[place], what)
             continue
-        found = Measurement(value=value / base if rule.of == "ratio" else value - base, n=min(one.n, other.n))
-        decision = decide(found, rule.limit)
-        if not decision.outcome.admits:
-            yield f"{decision.outcome}: {what} ({value:.4g} against {base:.4g}) is {decision.reason}"
+        where = "" if place[1] is None else f"[{place[1]}]"
+        whose = "the champion has" if place in mine else "it has"
+        yield f"{what} cannot be told: {whose} no verdict on it at {place[0]}{where}"
+
+
+def _beside(rule: ChampionRule, one: Verdict, other: Verdict, what: str) -> Iterator[str]:
+    value, base = one.value, other.value
+    if value is None or base is None or (rule.of == "ratio" and base == 0):
+        yield f"{what} cannot be told from {value} and {base}"
+        return
+    found = Measurement(value=value / base if rule.of == "ratio" else value - base, n=min(one.n, other.n))
+    decision = decide(found, rule.limit)
+    if not decision.outcome.admits:
+        yield f"{decision.outcome}: {what} ({value:.4g} against {base:.4g}) is {decision.reason}"
 
 
 def _about_pairs(record: Record, policy: Policy, champion: Record | None, attempts: int) -> Reasons:

@@ -194,10 +194,6 @@ def _paired_rule(where: str, value: Any) -> PairedRule:
         raise ConfigurationError(f"{where}: {error}") from None
 
 
-def _waivers(value: Any) -> tuple[Waiver, ...]:
-    return tuple(_waiver(number, one) for number, one in enumerate(_list("waivers", value), 1))
-
-
 def _waiver(number: int, value: Any) -> Waiver:
     where = f"waivers[{number}]"
     found = _fields(Waiver, value, where)

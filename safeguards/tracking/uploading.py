@@ -40,8 +40,8 @@ def upload(client: MlflowClient, run_id: str, spool: Path, data: Mapping[str, An
 
 
 def _is_plain(copy: Path) -> bool:
-    """Whether it is a folder of ordinary files and folders. Whoever makes a copy follows links and leaves none: one that
-    lies there leads to whatever somebody chose, and a pipe would let its reader wait.
+    """Whether it is a folder of ordinary files and folders: who makes a copy leaves no link in it, and a pipe would let
+    its reader wait.
     """
     if copy.is_symlink() or not copy.is_dir():
         return False

@@ -130,6 +130,18 @@ def test_limits_against_the_champions_record():
     assert "cannot be told from 0.7 and 0.0" in found.reasons[0]
 
 
+@pytest.mark.parametrize("ours", [True, False])
+@pytest.mark.parametrize("other", [{"loader": "night"}, {"loader": "day", "stage": "test"}])
+def test_a_loader_that_only_one_of_the_two_was_judged_on_is_no_comparison(ours, other):
+    one, both = verdict(ROBUST, 0.7, loader="day"), (verdict(ROBUST, 0.7, loader="day"), verdict(ROBUST, 0.9, **other))
+    champion = replace(CHAMPION, verdicts=(GOOD[0], one) if ours else (GOOD[0], *both))
+    sealed = record(champion=champion.digest, verdicts=(GOOD[0], *both) if ours else (GOOD[0], one))
+    asked = policy(against_champion={ROBUST: {"at_least": -0.1}})
+    (reason,) = rule(sealed, champion=champion, asked=asked).reasons
+    where = "test[day]" if "stage" in other else "validate[night]"
+    assert reason.endswith(f"cannot be told: {'the champion' if ours else 'it'} has no verdict on it at {where}")
+
+
 def test_no_worse_on_the_same_rows_means_the_whole_interval():
     asked = policy(paired={"accuracy": {"better": "higher", "margin": 0.05}})
     assert rule(against(rates(20, 20)), champion=CHAMPION, asked=asked).admitted

@@ -1,8 +1,9 @@
 """The same data with the same configuration is one question to the gate, however often it is trained."""
 
+import numpy as np
 import pytest
 
-from safeguards.gate import History, promote, rollback
+from safeguards.gate import History, compare_rates, promote, rollback
 from tests.gate.evidence import GOOD, NOW, REQUIRED, policy, verdict
 from tests.gate.test_promotion import ASKED, entries, make
 from tests.gate.test_restoring import crowned
@@ -70,14 +71,29 @@ def test_the_same_refusal_of_the_same_weights_is_written_once(tmp_path, registry
     assert len(registry.versions()) == 2
 
 
-def test_one_training_is_one_attempt_against_one_champion(registry):
+def test_one_candidate_is_one_attempt_against_one_champion(registry):
     history = History(entries=(), problems=())
-    for key, before in (("a", 1), ("a", 1), ("b", 1), ("b", 2), ("c", 2)):
+    for record, before in (("a", 1), ("a", 1), ("b", 1), ("b", 2), ("c", 2)):
         told = {"when": NOW.isoformat(), "who": "", "why": "", "policy": ""}
-        entry = history.next(**told, action="refused", before=before, after=before, version=9, record="r", key=key)
+        entry = history.next(**told, action="refused", before=before, after=before, version=9, record=record, key="k")
         history = History(entries=(*history.entries, entry), problems=())
     assert history.attempts(other_than="z", now=NOW, days=1) == 4
     assert history.attempts(other_than="b", now=NOW, days=1) == 3, "the former champion was another to beat"
+
+
+def test_who_changes_the_code_until_one_is_lucky_is_counted(tmp_path, registry):
+    """The same data and configuration, code of its own each time: more chances than are planned for."""
+    crowned(tmp_path, registry, 1)
+    asked = policy(tracked=False, paired={"accuracy": {"better": "higher", "minimum_effect": 0.5}}, planned_attempts=4)
+    same = np.arange(100) % 5 > 0
+    for number in range(5):
+        (tmp_path / f"code-{number}").write_text(str(number))
+        compared = [compare_rates("accuracy", same, np.roll(same, number), data="holdout")]
+        options = {**SAME, "code": tmp_path / f"code-{number}", "comparisons": compared}
+        folder, _ = make(tmp_path / f"c{number}", registry, seed=10 + number, **options)
+        ruling = promote(folder, policy=asked, registry=registry)
+        counted = [one for one in ruling.reasons if "challengers were compared" in one]
+        assert len(counted) == (number >= 3), ruling  # the first champion was ruled on too
 
 
 def test_what_does_not_predict_here_is_told_with_all_the_rest_and_may_be_asked_again(tmp_path, registry, monkeypatch):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 import threading
@@ -246,28 +245,6 @@ def test_lost_artifacts_are_never_complete(here: Path, capsys: pytest.CaptureFix
     assert capsys.readouterr().out == f"{place}: waits: 1 artifacts are lost\n"
     [run] = runs(here)
     assert run.data.tags["safeguards.tracking"] == "degraded: 1 lines or artifacts are lost"
-
-
-def test_a_spool_does_not_choose_what_of_this_machine_is_sent(here: Path) -> None:
-    """Nor what of it is emptied, as a copy is once it has arrived."""
-    secret = here / "private" / "key.txt"
-    secret.parent.mkdir()
-    secret.write_text(CANARY)
-    named = [{"source": str(secret.parent)}, *({"copy": name} for name in ("link", "file", "folder", "pipe", ".."))]
-    place = left_behind(here, loss(0), *(("artifacts", {**one, "to": ""}) for one in named), END)
-    copies = place / "artifacts"
-    for name in ("file", "folder", "pipe"):
-        (copies / name / "below").mkdir(parents=True)
-    (copies / "link").symlink_to(secret.parent)
-    (copies / "file" / "below" / "key.txt").symlink_to(secret)
-    (copies / "folder" / "below" / "private").symlink_to(secret.parent)
-    os.mkfifo(copies / "pipe" / "below" / "key.txt")
-    other = left_behind(here, ("artifacts", {"copy": "private", "to": ""}), END, name="job-2")
-    (other / "artifacts").symlink_to(here)
-    assert sync(place).left == "6 artifacts are lost"
-    assert sync(other).left == "1 artifacts are lost"
-    assert not [path for path in (here / "mlruns").rglob("*") if path.is_file()]
-    assert secret.read_text() == CANARY
 
 
 def test_an_address_with_a_password_is_given_again(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:

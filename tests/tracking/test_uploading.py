@@ -1,0 +1,31 @@
+"""Artifacts of a spool that somebody else may have written to: nothing but what lies in it is sent."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from safeguards.tracking.syncing import sync
+from tests.tracking.test_syncing import CANARY, END, left_behind, loss
+
+
+def test_a_spool_does_not_choose_what_of_this_machine_is_sent(here: Path) -> None:
+    """Nor what of it is emptied, as a copy is once it has arrived."""
+    secret = here / "private" / "key.txt"
+    secret.parent.mkdir()
+    secret.write_text(CANARY)
+    named = [{"source": str(secret.parent)}, *({"copy": name} for name in ("link", "file", "folder", "pipe", ".."))]
+    place = left_behind(here, loss(0), *(("artifacts", {**one, "to": ""}) for one in named), END)
+    copies = place / "artifacts"
+    for name in ("file", "folder", "pipe"):
+        (copies / name / "below").mkdir(parents=True)
+    (copies / "link").symlink_to(secret.parent)
+    (copies / "file" / "below" / "key.txt").symlink_to(secret)
+    (copies / "folder" / "below" / "private").symlink_to(secret.parent)
+    os.mkfifo(copies / "pipe" / "below" / "key.txt")
+    other = left_behind(here, ("artifacts", {"copy": "private", "to": ""}), END, name="job-2")
+    (other / "artifacts").symlink_to(here)
+    assert sync(place).left == "6 artifacts are lost"
+    assert sync(other).left == "1 artifacts are lost"
+    assert not [path for path in (here / "mlruns").rglob("*") if path.is_file()]
+    assert secret.read_text() == CANARY
