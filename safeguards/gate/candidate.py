@@ -78,6 +78,17 @@ class Candidate:
         return record
 
     @classmethod
+    def fetch_undisturbed_record(cls, registry: RegisteredModel, digest: str) -> Record:
+        """As `fetch_record`, of a model with nothing planted beside it: the names of its files, not their bytes."""
+        record = cls.fetch_record(registry, digest)
+        with tempfile.TemporaryDirectory() as place:
+            registry.fetch(digest, SEALED[2:], Path(place))
+            with _saying_where(Path(place)):
+                stored = StoredModel.read(Path(place, MODEL_FOLDER), digest=record.stored)
+        _check_that_nothing_lies_beside(registry, digest, _names_of(stored))
+        return record
+
+    @classmethod
     def fetch(
         cls, registry: ModelRegistry, digest: str, folder: Path, *, verifier: Verifier | None = None
     ) -> Candidate:
@@ -90,12 +101,20 @@ class Candidate:
         with _saying_where(folder):
             found = cls.read(folder, verifier=verifier)
         _check_that_it_is(found.record, digest, registry.name)
-        if beside := registry.strangers(digest, {*SEALED[:2], *found.names, CARD}):
-            raise EvidenceError(
-                f"{', '.join(repr(name[:100]) for name in beside[:MOST_NAMED])} lies beside the record "
-                f"{digest[:12]}, not put there by the gate: take it away, unopened"
-            )
+        _check_that_nothing_lies_beside(registry, digest, _names_of(found.stored))
         return found
+
+
+def _names_of(stored: StoredModel) -> set[str]:
+    return {f"{MODEL_FOLDER}/{name}" for name in stored.names}
+
+
+def _check_that_nothing_lies_beside(registry: RegisteredModel, digest: str, names: set[str]) -> None:
+    if beside := registry.strangers(digest, {*SEALED[:2], CARD, *names}):
+        raise EvidenceError(
+            f"{', '.join(repr(name[:100]) for name in beside[:MOST_NAMED])} lies beside the record "
+            f"{digest[:12]}, not put there by the gate: take it away, unopened"
+        )
 
 
 def _check_that_it_is(record: Record, digest: str, model: str) -> None:

@@ -141,7 +141,7 @@ class Gate:
     def _champion(self) -> Record | None:
         if self.history.champion is None:
             return None
-        return Candidate.fetch_record(self.registry, self.champion_record)
+        return Candidate.fetch_undisturbed_record(self.registry, self.champion_record)
 
     def _about_chain(self, record: Record) -> list[str]:
         known = {one.tags[RECORD] for one in self.registry.versions() if RECORD in one.tags}

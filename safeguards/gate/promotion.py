@@ -60,6 +60,8 @@ def promote(
     Raises:
         ConfigurationError: keys are trusted here, and this host's is none of them; nothing was written.
         RegistryError: the registry fails, or was changed outside of the gate (``safeguards audit`` says how).
+        EvidenceError: files that the registry holds of the champion or of this candidate were changed, or something was
+            planted beside them; nothing was ruled.
 
     """
     try:
@@ -115,6 +117,8 @@ class _Asked:
             return ruling
         version = _registered(self.registry, self.candidate)
         self.registry.tag(version.number, {STATE: "evaluated", RULING: text_of(ruling)})
+        if ruling.admitted:
+            _check_stored(self.registry, record.digest)
         if not _waits(ruling):
             entry = gate.entry(ruling, version, record, self.policy, self.moment, self.who, self.why)
             if not self.registry.append(entry.number, entry.text(self.signer)):
@@ -157,6 +161,12 @@ def _registered(registry: ModelRegistry, candidate: Candidate) -> Version:
     for twin in found[1:]:
         registry.tag(twin.number, {STATE: f"the same as version {found[0].number}"})
     return found[0]
+
+
+def _check_stored(registry: ModelRegistry, digest: str) -> None:
+    """What will be served is what was ruled on, also where it was stored long ago and waited."""
+    with tempfile.TemporaryDirectory() as place:
+        Candidate.fetch(registry, digest, Path(place))
 
 
 def _copy(candidate: Candidate, place: Path) -> None:
