@@ -87,8 +87,8 @@ def _history(asked: argparse.Namespace) -> int:
 
     found = History.read(_known(asked))
     for one in () if asked.quiet else found.entries:
-        move = f"champion {one.before or 'none'} -> {one.after or 'none'}"
-        print(_printable(f"{one.number}  {one.when}  {one.action} version {one.version}, {move}  {one.who}  {one.why}"))
+        move = f"version {one.version or 'none'}, champion {one.before or 'none'} -> {one.after or 'none'}"
+        print(_printable(f"{one.number}  {one.when}  {one.action} {move}  {one.who}  {one.why}"))
     for problem in found.problems:
         print(_printable(problem))
     return 1 if found.problems else 0

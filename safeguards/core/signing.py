@@ -19,11 +19,11 @@ from safeguards.core.files import read_whole
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-__all__ = ["CHECKPOINTS", "RECORDS", "SIGNING_KEY", "VERIFYING_KEYS", "Signer", "Verifier"]
+__all__ = ["CARDS", "CHECKPOINTS", "RECORDS", "SIGNING_KEY", "VERIFYING_KEYS", "Signer", "Verifier"]
 
 SIGNING_KEY = "SAFEGUARDS_SIGNING_KEY"
 VERIFYING_KEYS = "SAFEGUARDS_VERIFYING_KEYS"
-RECORDS, CHECKPOINTS = b"safeguards record 1\n", b"safeguards checkpoint 1\n"
+RECORDS, CHECKPOINTS, CARDS = b"safeguards record 1\n", b"safeguards checkpoint 1\n", b"safeguards card 1\n"
 """The purpose is signed along, so that a signature that was made for another is none."""
 LARGEST_KEY = 10_000
 LARGEST_SIGNATURE = 2_000

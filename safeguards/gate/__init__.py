@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from safeguards.core.signing import Signer, Verifier
     from safeguards.gate.auditing import Finding, audit
     from safeguards.gate.candidate import Candidate
+    from safeguards.gate.carding import attach_card
     from safeguards.gate.countersigning import countersign
     from safeguards.gate.entering import champion
     from safeguards.gate.history import Entry, History
@@ -35,6 +36,7 @@ __all__ = [
     "StoredModel",
     "Verifier",
     "Waiver",
+    "attach_card",
     "audit",
     "champion",
     "compare_means",
@@ -61,6 +63,7 @@ _HOMES = {
     "StoredModel": "stored",
     "Verifier": "safeguards.core.signing",
     "Waiver": "policy",
+    "attach_card": "carding",
     "audit": "auditing",
     "champion": "entering",
     "compare_means": "paired",

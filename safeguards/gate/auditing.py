@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from safeguards.core.errors import EvidenceError
 from safeguards.gate.candidate import Candidate
+from safeguards.gate.carding import card_problems
 from safeguards.gate.following import RECORD, STATE, is_unfinished
 from safeguards.gate.history import History
 from safeguards.gate.policy import Policy
@@ -70,7 +71,7 @@ def _about_alias(registry: ModelRegistry, history: History, versions: list[Versi
 
 
 def _about_versions(registry: ModelRegistry, history: History, versions: list[Version]) -> Iterator[Finding]:
-    ruled = {entry.version: entry.record for entry in history.entries}
+    ruled = {entry.version: entry.record for entry in history.entries if entry.version}
     alias = registry.champion()
     records: dict[int, Record] = {}
     for version in versions:
@@ -98,7 +99,9 @@ def _about_files(registry: ModelRegistry, version: Version, digest: str) -> Gene
         yield _on(version, "its source is not where the gate stored its files")
     try:
         with tempfile.TemporaryDirectory() as place:
-            return Candidate.fetch(registry, digest, Path(place)).record
+            record = Candidate.fetch(registry, digest, Path(place)).record
+        yield from (_on(version, problem) for problem in card_problems(registry, version, digest))
+        return record
     except EvidenceError as error:
         yield _on(version, str(error))
     return None

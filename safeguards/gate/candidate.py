@@ -24,7 +24,7 @@ SEALED = (RECORD, f"{RECORD}.sig", f"{MODEL_FOLDER}/{DESCRIPTION}")
 EVERY = (*SEALED, *(f"{MODEL_FOLDER}/{name}" for name in FILES))
 MOST_NAMED = 5
 CARD = "card.html"
-"""What alone may lie beside them; no digest tells of it, and only people read it."""
+"""What alone may lie beside them, for people to read: no record tells of it, and a note on the version does."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,4 +1,4 @@
-"""Which key signs, and how keys come in and change: a key vouches for a history as it stands and for its records."""
+"""How keys come in and change: a key vouches for a history as it stands, for its records and for their cards."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 
 from safeguards.core.errors import ConfigurationError, RegistryError
 from safeguards.core.files import write_whole
-from safeguards.core.signing import SIGNING_KEY, VERIFYING_KEYS, Signer, Verifier
+from safeguards.core.signing import SIGNING_KEY, Signer
+from safeguards.gate.carding import note_card
 from safeguards.gate.following import MOST_ROUNDS, follow, newest_move
 from safeguards.gate.history import History
+from safeguards.gate.keys import signer_of_entries
 from safeguards.gate.record import RECORD
 
 if TYPE_CHECKING:
@@ -18,28 +20,7 @@ if TYPE_CHECKING:
 
     from safeguards.tracking import ModelRegistry
 
-__all__ = ["countersign", "signer_of_entries"]
-
-
-def signer_of_entries() -> Signer | None:
-    """The signer of this host's key, if it has one.
-
-    Raises `ConfigurationError` where keys are trusted and this host's is none of them: what it would write into a
-    history would stop every promotion after it.
-    """
-    signer, verifier = Signer.configured(), Verifier.configured()
-    if verifier is None:
-        return signer
-    if signer is None:
-        raise ConfigurationError(
-            f"{VERIFYING_KEYS} is set and {SIGNING_KEY} is not: entries of the history must be signed here; name a "
-            "private key, or do this on a host that has one"
-        )
-    if not verifier.trusts(signer):
-        raise ConfigurationError(
-            f"the key that {SIGNING_KEY} names is not among those of {VERIFYING_KEYS}; add its public key there"
-        )
-    return signer
+__all__ = ["countersign"]
 
 
 def countersign(registry: ModelRegistry, *, why: str = "", who: str | None = None, now: datetime | None = None) -> int:
@@ -59,8 +40,9 @@ def countersign(registry: ModelRegistry, *, why: str = "", who: str | None = Non
         move = newest_move(history)
         if move is None:
             raise RegistryError(f"{registry.name!r} has no history yet: what the gate writes from now on is signed")
-        for record in dict.fromkeys(entry.record for entry in history.entries):
+        for record in dict.fromkeys(entry.record for entry in history.entries if entry.version):
             _sign(registry, record, signer)
+            note_card(registry, record, signer)
         about = {"after": history.champion, "version": move.version, "record": move.record}
         entry = history.next_by_hand("countersigned", now=now, who=who, why=why, **about)
         if registry.append(entry.number, entry.text(signer)):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safeguards.core.canonical import canonical, sha256
 from safeguards.core.errors import EvidenceError, RegistryError
 from safeguards.core.files import digest_of_file
+from safeguards.gate.asking import Asker, why_of
 from safeguards.gate.candidate import Candidate
 from safeguards.gate.following import DONE, MOVING, RECORD, follow, is_moving, is_unfinished, newest_move
 from safeguards.gate.history import LONGEST_EXPIRING, Entry, History
@@ -157,22 +158,19 @@ class Gate:
             return []
         return ["champion: it was trained on the same data with the same configuration; there is nothing to gain"]
 
-    def entry(
-        self, ruling: Ruling, version: Version, record: Record, policy: Policy, now: datetime, who: str, why: str
-    ) -> Entry:
+    def entry(self, ruling: Ruling, version: Version, record: Record, by: Asker) -> Entry:
         """What the history will say of a ruling."""
         before = self.history.champion
-        reasons = "; ".join(ruling.reasons)
         return self.history.next(
-            when=_iso(now),
-            who=who,
+            when=by.when,
+            who=by.who,
             action="promoted" if ruling.admitted else "refused",
-            why=why if ruling.admitted else f"{reasons} ({why})" if why else reasons,
+            why=by.why if ruling.admitted else why_of(ruling, by.why),
             before=before,
             after=version.number if ruling.admitted else before,
             version=version.number,
             record=record.digest,
-            policy=policy.digest,
+            policy=by.policy.digest,
             expiring=ruling.expiring,
             ruling=_digest(ruling),
             key=record.key,
@@ -205,7 +203,3 @@ def _about_room(ruling: Ruling) -> list[str]:
 
 def _digest(ruling: Ruling) -> str:
     return sha256(text_of(ruling).encode())
-
-
-def _iso(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds")

@@ -31,6 +31,7 @@ RECORD, KEY, STATE, RULING, FOLLOWED, MOVING = (
     f"safeguards.{name}" for name in ("record", "key", "state", "ruling", "followed", "moving")
 )
 DONE = "done"
+STILL = ("countersigned", "turned away")
 STALLED = timedelta(days=1)
 """Whoever began to move an alias and has not told of the end for so long is dead."""
 MOST_ROUNDS = 20
@@ -86,8 +87,8 @@ def is_unfinished(registry: ModelRegistry, history: History, alias: int | None) 
 
 
 def newest_move(history: History) -> Entry | None:
-    """The newest entry that rules or rolls back; one that countersigns leaves everything where it is."""
-    return next((entry for entry in reversed(history.entries) if entry.action != "countersigned"), None)
+    """The newest entry that rules or rolls back; the others leave everything where it is."""
+    return next((entry for entry in reversed(history.entries) if entry.action not in STILL), None)
 
 
 def is_told(registry: ModelRegistry, entry: Entry) -> bool:

@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Entry", "History", "myself"]
 
-Action = Literal["promoted", "refused", "rolled back", "countersigned"]
+Action = Literal["promoted", "refused", "turned away", "rolled back", "countersigned"]
+TURNED_AWAY = "turned away"
 LONGEST_WHY = 1500
 LONGEST_WHO = 200
 LONGEST_EXPIRING = 2500
@@ -40,7 +41,8 @@ class Entry:
     ``version`` and ``record`` are of the model that it is about, ``policy`` is the digest of the policy that ruled.
     ``expiring`` gives the end of each waiver that was used. ``nonce`` keeps the entries of two writers apart. ``model``
     is the registered model's name, ``ruling`` the digest of the tag with all reasons, ``key`` that of
-    data and configuration; entries of earlier versions have none.
+    data and configuration; entries of earlier versions have none. What was turned away never got a version, which is 0
+    then, its ``record`` is empty where none could be read, and ``ruling`` is the digest of the first reason.
     """
 
     number: int
@@ -234,10 +236,13 @@ FORMER_KEYS = {"entry", "signature"}
 
 
 def _is_plausible(entry: Entry) -> bool:
-    numbers = (entry.number, entry.version, *(one for one in (entry.before, entry.after) if one is not None))
+    numbers = (entry.number, *(one for one in (entry.before, entry.after) if one is not None))
+    lowest = 0 if entry.action == TURNED_AWAY else 1
     texts = (entry.when, entry.who, entry.why, entry.record, entry.policy, entry.previous)
     return (
         all(type(number) is int and number > 0 for number in numbers)
+        and type(entry.version) is int
+        and entry.version >= lowest
         and all(isinstance(one, str) for one in texts)
         and all(isinstance(getattr(entry, name), (str, type(None))) for name in LATER)
         and entry.action in get_args(Action)

@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 
 from safeguards.core.errors import EvidenceError, RegistryError
 from safeguards.core.signing import Signer, Verifier
+from safeguards.gate.asking import Asker
 from safeguards.gate.candidate import SEALED, Candidate
-from safeguards.gate.countersigning import signer_of_entries
 from safeguards.gate.entering import Gate
 from safeguards.gate.following import KEY, MOST_ROUNDS, RECORD, RULING, STATE, follow, newest_move
 from safeguards.gate.fresh import SECONDS, check_in_a_fresh_process
 from safeguards.gate.history import Entry, myself
 from safeguards.gate.judging import TRACKING, Ruling
+from safeguards.gate.keys import signer_of_entries
 from safeguards.gate.policy import Policy
 from safeguards.gate.recalling import text_of
 
@@ -64,23 +65,21 @@ def promote(
             planted beside them; nothing was ruled.
 
     """
+    moment = now or datetime.now(UTC)
+    by = Asker(registry=registry, policy=policy, moment=moment, who=who or myself(), why=why)
     try:
         candidate = Candidate.read(folder, signed=policy.signed)
         _check_own(candidate)
     except EvidenceError as error:
-        return Ruling(admitted=False, reasons=(f"evidence: {error}",))
+        return by.turn_away(f"evidence: {str(error).replace(f'{folder}/', '')}")
     if candidate.record.model != registry.name:
         text = f"model: the record is of {candidate.record.model!r}, and this is the registry of {registry.name!r}"
-        return Ruling(admitted=False, reasons=(text,))
+        return by.turn_away(text, record=candidate.record.digest)
     asked = _Asked(
         candidate=candidate,
-        policy=policy,
-        registry=registry,
+        by=by,
         problem=_problem(candidate, policy, seconds),
         signer=signer_of_entries(),
-        moment=now or datetime.now(UTC),
-        who=who or myself(),
-        why=why,
         run=Path(run) if run else None,
     )
     for _ in range(MOST_ROUNDS):
@@ -95,42 +94,40 @@ class _Asked:
     """A candidate before the gate; ``problem`` is why it does not predict on this host, if it does not."""
 
     candidate: Candidate
-    policy: Policy
-    registry: ModelRegistry
+    by: Asker
     problem: str | None
     signer: Signer | None
-    moment: datetime
-    who: str
-    why: str
     run: Path | None
 
     def once(self) -> Ruling | None:
         """The ruling on what stands now, and all that follows from it; None where another host was faster."""
-        record, gate = self.candidate.record, Gate.enter(self.registry)
-        settled = None if self.problem else gate.settled(record, self.policy)
+        record, registry, policy = self.candidate.record, self.by.registry, self.by.policy
+        gate = Gate.enter(registry)
+        settled = None if self.problem else gate.settled(record, policy)
         if settled is not None:
             return self._again(settled, gate)
-        ruling = gate.rule(record, self.policy, self.moment, run=self.run)
+        ruling = gate.rule(record, policy, self.by.moment, run=self.run)
         if self.problem:
-            return replace(ruling, admitted=False, reasons=(self.problem, *ruling.reasons), expiring=())
-        if gate.repeats(record, self.policy, ruling):
+            turned = self.by.turn_away(self.problem, *ruling.reasons, record=record.digest)
+            return replace(turned, waived=ruling.waived)
+        if gate.repeats(record, policy, ruling):
             return ruling
-        version = _registered(self.registry, self.candidate)
-        self.registry.tag(version.number, {STATE: "evaluated", RULING: text_of(ruling)})
+        version = _registered(registry, self.candidate)
+        registry.tag(version.number, {STATE: "evaluated", RULING: text_of(ruling)})
         if ruling.admitted:
-            _check_stored(self.registry, record.digest)
+            _check_stored(registry, record.digest)
         if not _waits(ruling):
-            entry = gate.entry(ruling, version, record, self.policy, self.moment, self.who, self.why)
-            if not self.registry.append(entry.number, entry.text(self.signer)):
+            entry = gate.entry(ruling, version, record, self.by)
+            if not registry.append(entry.number, entry.text(self.signer)):
                 return None
-            follow(self.registry, entry)
+            follow(registry, entry)
         return replace(ruling, version=version.number)
 
     def _again(self, settled: Entry, gate: Gate) -> Ruling:
         if settled is newest_move(gate.history):
-            follow(self.registry, settled)
+            follow(gate.registry, settled)
         elif settled.record == self.candidate.record.digest:
-            self.registry.tag(settled.version, {STATE: settled.action})
+            gate.registry.tag(settled.version, {STATE: settled.action})
         return gate.recall(settled, self.candidate.record)
 
 

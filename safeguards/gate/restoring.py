@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from safeguards.core.errors import EvidenceError, RegistryError
 from safeguards.gate.candidate import Candidate
-from safeguards.gate.countersigning import signer_of_entries
 from safeguards.gate.following import MOST_ROUNDS, follow, is_told, newest_move
 from safeguards.gate.fresh import SECONDS, check_in_a_fresh_process
 from safeguards.gate.history import Entry, History
+from safeguards.gate.keys import signer_of_entries
 
 if TYPE_CHECKING:
     from datetime import datetime

@@ -23,6 +23,7 @@ from safeguards.gate import (
     Record,
     Ruling,
     Verifier,
+    attach_card,
     champion,
     load_model,
     promote,
@@ -216,7 +217,7 @@ class Round:
             links=self.links,
         )
         if ruled["version"] is not None:
-            self.registry.attach(record.digest, folder / CARD)
+            attach_card(self.registry, record.digest, folder / CARD)
         return {"card": CARD}
 
     def answer(self, opened: Audit) -> Plain:

@@ -83,7 +83,7 @@ class ModelRegistry(RegisteredModel):
     def attach(self, place: str, file: Path) -> None:
         """Store a file beside those of a digest, for whoever looks into MLflow; sent again it replaces the first.
 
-        The gate takes any but ``card.html`` for planted.
+        The gate takes any but ``card.html`` for planted; `safeguards.gate.attach_card` notes that one.
         """
         self._client.log_artifact(self._make_home(), str(file), path_of(place))
 

@@ -7,7 +7,7 @@ import pytest
 
 from safeguards.core.canonical import canonical
 from safeguards.core.errors import EvidenceError
-from safeguards.gate import Finding, Signer, audit, champion, promote, rollback
+from safeguards.gate import Finding, Signer, attach_card, audit, champion, promote, rollback
 from safeguards.tracking.registered import Version
 from tests.core.test_signing import keys
 from tests.gate.evidence import GOOD, NOW, REQUIRED, policy
@@ -136,7 +136,8 @@ def test_files_that_the_gate_did_not_put_there(two, tmp_path, name):
 
 
 def test_a_card_beside_a_record_is_no_stranger(two, tmp_path):
-    stored(two, tmp_path, 2, "card.html").write_text("<p>a card")
+    (tmp_path / "card.html").write_text("<p>a card")
+    attach_card(two, entries(two)[1].record, tmp_path / "card.html")
     assert audit(two) == []
     stored(two, tmp_path, 2, "model/card.html").write_text("<p>no card")
     assert "'model/card.html' lies beside the record" in found(two)[0]

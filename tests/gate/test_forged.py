@@ -8,7 +8,7 @@ from mlflow.tracking import MlflowClient
 
 from safeguards.core.canonical import canonical
 from safeguards.core.errors import EvidenceError, RegistryError
-from safeguards.gate import History, audit, champion, promote, rollback
+from safeguards.gate import History, attach_card, audit, champion, promote, rollback
 from safeguards.tracking import ModelRegistry
 from safeguards.tracking.registered import HOME
 from tests.core.test_signing import keys
@@ -126,7 +126,7 @@ def test_a_pickle_beside_a_record(tmp_path, in_mlflow, client):
     (tmp_path / "card.html").write_text("<p>a card")
     (version,) = in_mlflow.versions()
     digest = version.tags["safeguards.record"]
-    in_mlflow.attach(digest, tmp_path / "card.html")
+    attach_card(in_mlflow, digest, tmp_path / "card.html")
     assert audit(in_mlflow) == []
     (tmp_path / "planted").mkdir()
     for name in ("MLmodel", "model.pkl"):

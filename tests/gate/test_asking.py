@@ -1,0 +1,122 @@
+"""What never got a version is in the history all the same: who asked, when, why, and every reason; once."""
+
+from datetime import timedelta
+
+import pytest
+
+from safeguards import ConfigurationError
+from safeguards.core.errors import RegistryError
+from safeguards.gate import audit, champion, countersign, promote, rollback
+from tests.core.test_signing import keys
+from tests.gate.evidence import GOOD, NOW, policy
+from tests.gate.memory import MemoryRegistry
+from tests.gate.test_countersigning import have
+from tests.gate.test_promotion import ASKED, entries, make
+from tests.gate.test_restoring import crowned
+
+__all__ = ["have", "keys"]
+pytestmark = pytest.mark.usefixtures("at_once")
+
+
+def spoilt(place, registry, how):
+    """A challenger, and what is written of its record."""
+    folder, sealed = make(place / "next", registry, seed=5, verdicts=GOOD[:1], model=how if how == "churn" else "risk")
+    if how == "weights":
+        (folder / "model" / "weights.safetensors").write_bytes(b"other")
+    return folder, "" if how == "weights" else sealed.digest
+
+
+@pytest.mark.parametrize("how", ["weights", "churn", "prediction"])
+def test_each_such_refusal_is_written_once_and_changes_nothing_else(tmp_path, registry, monkeypatch, how):
+    crowned(tmp_path, registry, 1)
+    folder, record = spoilt(tmp_path, registry, how)
+    before = registry.versions()
+    if how == "prediction":
+        monkeypatch.setattr("safeguards.gate.promotion.check_in_a_fresh_process", lambda *_, **__: "it took too long")
+    rulings = [
+        promote(folder, policy=ASKED, registry=registry, why="weekly", who=who, now=NOW + timedelta(days=number))
+        for number, who in enumerate(("R. Meyer", "cron"))
+    ]
+    assert not any(one.admitted for one in rulings)
+    assert all(one.version is None for one in rulings)
+    _, told = entries(registry)
+    assert (told.action, told.who, told.when) == ("turned away", "R. Meyer", NOW.isoformat())
+    assert (told.before, told.after, told.version, told.record) == (1, 1, 0, record)
+    assert all(reason.replace(f"{folder}/", "") in told.why for reason in rulings[0].reasons)
+    assert told.why.endswith("(weekly)")
+    assert str(tmp_path) not in told.why
+    assert (registry.versions(), registry.champion(), audit(registry)) == (before, 1, [])
+
+
+def test_it_settles_nothing_and_counts_as_no_attempt(tmp_path, registry, monkeypatch):
+    asked = policy(tracked=False, planned_attempts=2)
+    crowned(tmp_path, registry, 1)
+    folder, _ = make(tmp_path / "next", registry, seed=5)
+    with monkeypatch.context() as patched:
+        for why in ("it took too long", "no memory", "no package"):
+            patched.setattr("safeguards.gate.promotion.check_in_a_fresh_process", lambda *_, why=why, **__: why)
+            promote(folder, policy=asked, registry=registry)
+    assert [one.action for one in entries(registry)] == ["promoted", *["turned away"] * 3]
+    assert promote(folder, policy=asked, registry=registry).version == 2
+    assert rollback(registry) == 1
+    assert champion(registry, tmp_path / "fetched").record.digest == entries(registry)[0].record
+
+
+def test_another_policy_or_another_champion_is_another_question(tmp_path, registry):
+    crowned(tmp_path, registry, 2)
+    folder, _ = spoilt(tmp_path, registry, "weights")
+    for asked in (ASKED, policy(tracked=False, maximum_age_days=3)):
+        promote(folder, policy=asked, registry=registry)
+    rollback(registry)
+    for _ in range(2):
+        promote(folder, policy=ASKED, registry=registry)
+    actions = [one.action for one in entries(registry)][2:]
+    assert actions == ["turned away", "turned away", "rolled back", "turned away"]
+
+
+def test_a_model_that_the_store_does_not_know_is_not_made_for_it(tmp_path, registry):
+    folder, _ = spoilt(tmp_path, registry, "weights")
+    assert promote(folder, policy=ASKED, registry=registry).reasons[0].startswith("evidence: ")
+    assert registry.history() == []
+
+
+def test_who_is_overtaken_writes_the_next_entry(tmp_path, registry):
+    crowned(tmp_path, registry, 1)
+    folder, _ = spoilt(tmp_path, registry, "weights")
+    other, _ = make(tmp_path / "other", registry, seed=6)
+    overtaken = []
+
+    def overtake(step):
+        if step == "before entry" and not overtaken:
+            overtaken.append(step)
+            assert promote(other, policy=ASKED, registry=MemoryRegistry(registry.store)).admitted
+
+    registry.at = overtake
+    promote(folder, policy=ASKED, registry=registry)
+    assert [(one.action, one.after) for one in entries(registry)][1:] == [("promoted", 2), ("turned away", 2)]
+
+
+def test_where_entries_are_signed_it_is_signed_and_another_key_vouches_for_it(tmp_path, registry, have):
+    have("ours", "ours")
+    crowned(tmp_path, registry, 1)
+    folder, _ = spoilt(tmp_path, registry, "churn")
+    have(None, "ours")
+    with pytest.raises(ConfigurationError, match="SAFEGUARDS_SIGNING_KEY"):
+        promote(folder, policy=ASKED, registry=registry)
+    have("ours", "ours")
+    promote(folder, policy=ASKED, registry=registry)
+    have("theirs", "ours", "theirs")
+    assert countersign(registry) == 3
+    have("theirs", "theirs")
+    assert audit(registry) == []
+    (only,) = (tmp_path / "store" / "records").iterdir()
+    assert only.name == entries(registry)[0].record, "no folder is made for a record without a version"
+
+
+def test_a_history_that_was_changed_takes_no_entry(tmp_path, registry):
+    crowned(tmp_path, registry, 1)
+    folder, _ = spoilt(tmp_path, registry, "weights")
+    registry.store.entries[1] = registry.store.entries[1].replace("promoted", "refused", 1)
+    with pytest.raises(RegistryError, match="was changed"):
+        promote(folder, policy=ASKED, registry=registry)
+    assert len(registry.history()) == 1
