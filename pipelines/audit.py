@@ -64,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def audit(settings: Settings, told: Mapping[str, Any]) -> Mapping[str, Any]:
     """The data, then the steps; ``told`` are the settings as plain values, which make the job what it is."""
     shelf = Shelf(root=Path(settings.directory), model=settings.model)
-    registry = ModelRegistry(settings.model, settings.tracking_uri)
+    registry = ModelRegistry(settings.model, settings.tracking_uri, witness=shelf.folder)
     policy = Policy.read(settings.policy.absolute)
     with only_one(shelf.folder, f"live audit of {settings.model}"):
         version = registry.champion()

@@ -90,7 +90,7 @@ def retrain(settings: Settings, told: Mapping[str, Any]) -> Mapping[str, Any]:
     shelf = Shelf(root=Path(settings.directory), model=settings.model)
     training = read([Path(file.absolute) for file in settings.train])
     policy = Policy.read(settings.policy.absolute)
-    registry = ModelRegistry(settings.model, settings.tracking_uri)
+    registry = ModelRegistry(settings.model, settings.tracking_uri, witness=shelf.folder)
     with only_one(shelf.folder, f"retraining of {settings.model}"):
         delivery = shelf.take(Path(settings.delivery))
         opened = shelf.audits.opened(delivery.manifest.fingerprint)

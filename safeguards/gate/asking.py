@@ -13,6 +13,7 @@ from safeguards.gate.history import Entry, History
 from safeguards.gate.judging import Ruling
 from safeguards.gate.keys import signer_of_entries
 from safeguards.gate.policy import Policy
+from safeguards.gate.witness import append
 
 if TYPE_CHECKING:
     from safeguards.tracking import ModelRegistry
@@ -48,7 +49,7 @@ class Asker:
             entry = self._entry(history, ruling, record)
             if any(_same(one, entry) for one in history.entries):
                 return ruling
-            if self.registry.append(entry.number, entry.text(signer_of_entries())):
+            if append(self.registry, entry, signer_of_entries()):
                 return ruling
         raise RegistryError(f"{MOST_ROUNDS} times another host was faster; run it again")
 

@@ -14,6 +14,7 @@ from safeguards.gate.following import MOST_ROUNDS, follow, newest_move
 from safeguards.gate.history import History
 from safeguards.gate.keys import signer_of_entries
 from safeguards.gate.record import RECORD
+from safeguards.gate.witness import append
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -36,7 +37,7 @@ def countersign(registry: ModelRegistry, *, why: str = "", who: str | None = Non
     if signer is None:
         raise ConfigurationError(f"countersign() needs a key; set {SIGNING_KEY} to the file of a private key")
     for _ in range(MOST_ROUNDS):
-        history = _as_it_stands(registry)
+        history = History.sound(registry, whoever=True)
         move = newest_move(history)
         if move is None:
             raise RegistryError(f"{registry.name!r} has no history yet: what the gate writes from now on is signed")
@@ -45,19 +46,10 @@ def countersign(registry: ModelRegistry, *, why: str = "", who: str | None = Non
             note_card(registry, record, signer)
         about = {"after": history.champion, "version": move.version, "record": move.record}
         entry = history.next_by_hand("countersigned", now=now, who=who, why=why, **about)
-        if registry.append(entry.number, entry.text(signer)):
+        if append(registry, entry, signer):
             follow(registry, move)
             return entry.number
     raise RegistryError(f"{MOST_ROUNDS} times another host was faster; run it again")
-
-
-def _as_it_stands(registry: ModelRegistry) -> History:
-    """Whoever signed it: only that no entry was edited or left out."""
-    history = History.of(registry.history(), model=registry.name)
-    problems = (*registry.home_problems(), *history.problems)
-    if problems:
-        raise RegistryError(f"the history of {registry.name!r} was changed: {problems[0]}; see safeguards audit")
-    return history
 
 
 def _sign(registry: ModelRegistry, record: str, signer: Signer) -> None:

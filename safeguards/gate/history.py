@@ -20,6 +20,7 @@ from safeguards.core.canonical import canonical, digest_of, parse, sha256
 from safeguards.core.errors import EvidenceError, RegistryError
 from safeguards.core.redact import known_secrets, redact
 from safeguards.core.signing import Signer, Verifier
+from safeguards.gate.witness import Witness
 
 if TYPE_CHECKING:
     from safeguards.tracking import RegisteredModel
@@ -115,15 +116,21 @@ class History:
         return cls(entries=tuple(entries), problems=tuple(problems), model=model)
 
     @classmethod
-    def read(cls, registry: RegisteredModel) -> History:
-        """The history of a registered model, checked against the keys that are trusted here."""
-        found = cls.of(registry.history(), verifier=Verifier.configured(), model=registry.name)
-        return replace(found, problems=(*registry.home_problems(), *found.problems))
+    def read(cls, registry: RegisteredModel, *, whoever: bool = False) -> History:
+        """The history of a registered model, held against what this host saw of it before, and checked against the keys
+        that are trusted here unless ``whoever`` may have signed it.
+        """
+        texts, witness = registry.history(), Witness.of(registry)
+        found = cls.of(texts, verifier=None if whoever else Verifier.configured(), model=registry.name)
+        problems = (*registry.home_problems(), *found.problems, *witness.problems(texts))
+        if texts and not problems and not whoever:
+            witness.remember(len(texts), texts[-1])
+        return replace(found, problems=problems)
 
     @classmethod
-    def sound(cls, registry: RegisteredModel) -> History:
+    def sound(cls, registry: RegisteredModel, *, whoever: bool = False) -> History:
         """As `read`. Raises `RegistryError` where it was changed."""
-        history = cls.read(registry)
+        history = cls.read(registry, whoever=whoever)
         if history.problems:
             raise RegistryError(
                 f"the history of {registry.name!r} was changed: {history.problems[0]}; see safeguards audit"

@@ -26,6 +26,7 @@ from safeguards.gate.judging import TRACKING, Ruling
 from safeguards.gate.keys import signer_of_entries
 from safeguards.gate.policy import Policy
 from safeguards.gate.recalling import text_of
+from safeguards.gate.witness import append
 
 if TYPE_CHECKING:
     from safeguards.tracking import ModelRegistry
@@ -118,7 +119,7 @@ class _Asked:
             _check_stored(registry, record.digest)
         if not _waits(ruling):
             entry = gate.entry(ruling, version, record, self.by)
-            if not registry.append(entry.number, entry.text(self.signer)):
+            if not append(registry, entry, self.signer):
                 return None
             follow(registry, entry)
         return replace(ruling, version=version.number)

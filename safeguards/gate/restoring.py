@@ -12,6 +12,7 @@ from safeguards.gate.following import MOST_ROUNDS, follow, is_told, newest_move
 from safeguards.gate.fresh import SECONDS, check_in_a_fresh_process
 from safeguards.gate.history import Entry, History
 from safeguards.gate.keys import signer_of_entries
+from safeguards.gate.witness import append
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -57,7 +58,7 @@ def rollback(
                 _check_prediction(found, target, policy, seconds)
         about = {"after": target, "version": target, "record": record}
         entry = history.next_by_hand("rolled back", now=now, who=who, why=why, **about)
-        if registry.append(entry.number, entry.text(signer)):
+        if append(registry, entry, signer):
             follow(registry, entry)
             return target
     raise RegistryError(f"{MOST_ROUNDS} times another host was faster; run it again")

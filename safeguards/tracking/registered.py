@@ -62,8 +62,11 @@ class Version:
 class RegisteredModel:
     """The reading half of `ModelRegistry`, over a client that may be one that cannot write.
 
-    Every method raises `RegistryError`, without secrets, when the store fails.
+    Every method raises `RegistryError`, without secrets, when the store fails. ``witness`` is a folder in which whoever
+    reads the history may keep what he saw of it; None for one who writes nothing.
     """
+
+    witness: Path | None = None
 
     def __init__(self, name: str, client: MlflowClient) -> None:
         self.name = checked(name, of=type(self).__name__)

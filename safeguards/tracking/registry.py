@@ -7,6 +7,7 @@ its home, of which the n-th parameter is the n-th entry of the history: of all w
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __all__ = ["LONGEST_ENTRY", "ModelRegistry"]
 
 LONGEST_ENTRY = LONGEST_PARAM
+WITNESS = "SAFEGUARDS_WITNESS"
 SETTLE_SECONDS = 1.0
 """How long a home that was just named must stay named: see `ModelRegistry._name_home`."""
 
@@ -35,6 +37,7 @@ class ModelRegistry(RegisteredModel):
     Args:
         name: of the registered model: letters, digits, ``_``, ``-``, dots and spaces.
         tracking_uri: of the store; else ``MLFLOW_TRACKING_URI``, else ``sqlite:///mlflow.db``.
+        witness: folder in which the gate keeps how far it saw the history; else ``SAFEGUARDS_WITNESS``, else nowhere.
 
     Raises:
         ConfigurationError: for another name, and for a store that cannot be used as it is named.
@@ -44,8 +47,10 @@ class ModelRegistry(RegisteredModel):
 
     """
 
-    def __init__(self, name: str, tracking_uri: str | None = None) -> None:
+    def __init__(self, name: str, tracking_uri: str | None = None, *, witness: Path | str | None = None) -> None:
         checked(name, of="ModelRegistry")
+        folder = witness or os.environ.get(WITNESS)
+        self.witness = Path(folder) if folder else None
         self._uri = resolve(tracking_uri)
         set_defaults()
         reach(self._uri)

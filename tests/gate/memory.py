@@ -26,8 +26,8 @@ class Store:
 class MemoryRegistry:
     """Before and after each change ``at`` is called with the name of the change: a test stops there."""
 
-    def __init__(self, store: Store, name: str = "risk", at=lambda step: None) -> None:
-        self.store, self.name, self.at = store, name, at
+    def __init__(self, store: Store, name: str = "risk", at=lambda step: None, witness=None) -> None:
+        self.store, self.name, self.at, self.witness = store, name, at, witness
 
     def versions(self):
         return [self.store.kept[number] for number in sorted(self.store.kept)]
