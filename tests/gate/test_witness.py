@@ -83,7 +83,8 @@ def test_a_host_that_did_not_see_them_misses_nothing(tmp_path, registry):
     assert audit(registry) == []
     late = MemoryRegistry(registry.store, witness=tmp_path / "seen")
     assert audit(late) == []
-    crowned(tmp_path / "more", late, 1)
+    folder, _ = make(tmp_path / "more", late, seed=7)
+    assert promote(folder, policy=ASKED, registry=late).version == 3
     assert (tmp_path / "seen" / "risk.seen").exists()
 
 
