@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
@@ -19,11 +19,13 @@ from safeguards.card.stated import Stated
 from safeguards.core.errors import EvidenceError, SafeguardError
 from safeguards.core.files import write_whole
 from safeguards.core.redact import known_secrets, redact_tree
+from safeguards.core.report import latest
 from safeguards.core.verdict import Verdict
+from safeguards.tracking import live_audits
 
 if TYPE_CHECKING:
     from safeguards.gate import History, Record, Ruling
-    from safeguards.tracking import RunReader
+    from safeguards.tracking import RunReader, RunStory
 
 __all__ = ["CURVES", "CardParts", "checked_card", "model_card", "write_card"]
 
@@ -108,6 +110,7 @@ def checked_card(
         ruling=ruling,
         history=history,
         tracked=None if reader is None else _tracked(reader, record, curves),
+        audits=None if reader is None else live_audits(reader, record.digest),
         links=links,
     )
     page = model_card(evidence, stated=stated, signed=signed)
@@ -148,7 +151,18 @@ def _tracked(reader: RunReader, record: Record, curves: tuple[str, ...]) -> Trac
         curves={name: reader.curve(run, name) for name in curves if name in story.metrics},
         seconds=_seconds(story.row.started, story.row.stopped),
         made_with=story.made_with,
+        judged=dict(_judged(reader, record, story)),
     )
+
+
+def _judged(reader: RunReader, record: Record, story: RunStory) -> Iterator[tuple[int, float]]:
+    """When the metric of each last verdict was logged; one that was logged at another step is another look."""
+    place = {id(verdict): number for number, verdict in enumerate(record.verdicts)}
+    for verdict in latest(record.verdicts):
+        name = f"safeguard/{verdict.safeguard}/{verdict.measure}"
+        points = reader.curve(str(record.tracking_run), name) if name in story.metrics else ()
+        if here := [one.when for one in points if one.step == verdict.moment.step]:
+            yield place[id(verdict)], here[-1]
 
 
 def _seconds(started: float | None, stopped: float | None) -> float | None:

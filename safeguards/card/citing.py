@@ -20,7 +20,13 @@ NONE = Markup('<span class="none">\u2013</span>')
 CITED = Markup(
     '<a class="{kind}" href="#{place}" data-evidence="{source}" data-form="{form}" title="{title}"{rest}>{text}</a>'
 )
-HELD_BY = {"digests": "record.json", "ruling": "the gate's ruling", "run": "MLflow run", "history": "registry"}
+HELD_BY = {
+    "digests": "record.json",
+    "ruling": "the gate's ruling",
+    "run": "MLflow run",
+    "audits": "MLflow runs of live audits",
+    "history": "registry",
+}
 UNTABBED = Markup(' tabindex="-1"')
 """Of links inside a drawing: the table beside it has the same ones, and a picture is one thing to a screen reader."""
 

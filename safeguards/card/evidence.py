@@ -7,6 +7,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from safeguards.card.forms import COMPUTED, NoEvidence
@@ -16,7 +17,7 @@ from safeguards.gate import Comparison
 
 if TYPE_CHECKING:
     from safeguards.gate import History, Record, Ruling
-    from safeguards.tracking import Point
+    from safeguards.tracking import Point, RunRow
 
 __all__ = ["LEDGER", "Evidence", "NoEvidence", "Source", "Tracked", "evidence_of", "key", "parts"]
 
@@ -28,8 +29,9 @@ LEDGER = "safeguards/verdicts.jsonl"
 class Tracked:
     """What the tracking store holds of the record's run: how it ended, its files, metrics that are drawn, by name.
 
-    ``intact`` says whether the ledger among the files holds the verdicts of the record; ``seconds`` is how long the run
-    took, None where it has no end; ``made_with`` is `RunStory`'s.
+    ``judged`` is when verdicts were logged, by their place in the record and as far as a metric tells, in seconds since
+    1970. ``intact`` says whether the ledger among the files holds the verdicts of the record; ``seconds`` is how long
+    the run took, None where it has no end; ``made_with`` is `RunStory`'s.
     """
 
     ended: str
@@ -38,12 +40,14 @@ class Tracked:
     curves: Mapping[str, Sequence[Point]]
     seconds: float | None = None
     made_with: Mapping[str, str] = field(default_factory=dict)
+    judged: Mapping[int, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Evidence:
     """``document`` holds "record", "champion" (its record), "digests", "curves" (points of metrics by name), "run",
-    "ruling" and "history", each None or empty where there is none. The records hold what the document does.
+    "ruling", "history" and "audits" (live ones), each None or empty where there is none. The records hold what the
+    document does.
     """
 
     document: Mapping[str, Any]
@@ -106,9 +110,12 @@ def evidence_of(
     ruling: Ruling | None = None,
     history: History | None = None,
     tracked: Tracked | None = None,
+    audits: Sequence[RunRow] | None = None,
     links: str | None = None,
 ) -> Evidence:
-    """Of a record that was read, and so is intact. ``links`` is the address of a review page, ``http://host:port``."""
+    """Of a record that was read, and so is intact. ``audits`` are the live audits of the model, None where nobody
+    looked; ``links`` is the address of a review page, ``http://host:port``.
+    """
     told, theirs = _told(record), None if champion is None else _told(champion)
     document = {
         "record": told.to_dict(),
@@ -117,6 +124,7 @@ def evidence_of(
         "curves": {name: _points(points) for name, points in (tracked.curves if tracked else {}).items()},
         "run": None if tracked is None else _clean(_run(tracked)),
         "ruling": None if ruling is None else _clean(_ruled(ruling)),
+        "audits": None if audits is None else [_clean(_audited(one)) for one in audits],
         "history": [] if history is None else [_clean(entry.to_dict()) for entry in history.entries],
     }
     return Evidence(
@@ -161,7 +169,18 @@ def _ruled(ruling: Ruling) -> dict[str, Any]:
 
 
 def _run(tracked: Tracked) -> dict[str, Any]:
-    return {"ended": tracked.ended, "seconds": tracked.seconds, "made_with": dict(tracked.made_with)}
+    judged = {str(place): _moment(when) for place, when in tracked.judged.items()}
+    made = {"ended": tracked.ended, "seconds": tracked.seconds, "made_with": dict(tracked.made_with)}
+    return {**made, "judged": judged}
+
+
+def _audited(row: RunRow) -> dict[str, Any]:
+    told = [{"measure": name.partition(".")[2], "outcome": str(found.outcome)} for name, found in row.measures.items()]
+    return {"run": row.run_id, "when": _moment(row.started or 0.0), "told": told}
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
 
 
 def _bare_address(links: str | None) -> str | None:

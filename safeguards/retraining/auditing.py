@@ -18,6 +18,7 @@ from safeguards.retraining.looking import lacking
 from safeguards.retraining.publishing import publish_audit, write_ledger
 from safeguards.retraining.testrows import asked_of, paths_of
 from safeguards.search import place
+from safeguards.tracking import AUDITED
 
 if TYPE_CHECKING:
     from safeguards.gate import Policy
@@ -105,7 +106,7 @@ class Held:
             name=f"live audit of {model}",
             experiment=self.experiment,
             tracking_uri=self.tracking_uri,
-            tags={"live_audit.model": model, "live_audit.record": judged["model"]},
+            tags={"live_audit.model": model, AUDITED: judged["model"]},
         )
         return {}
 

@@ -6,6 +6,7 @@ from safeguards.core.lazy import lazy
 
 if TYPE_CHECKING:
     from safeguards.core.redact import safe_line
+    from safeguards.tracking.audited import AUDITED, live_audits
     from safeguards.tracking.config import SaveConfig
     from safeguards.tracking.listing import Listing, RunList
     from safeguards.tracking.models import ModelReader
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from safeguards.tracking.tracker import MLflowTracker
 
 __all__ = [
+    "AUDITED",
     "Artifact",
     "Experiment",
     "Found",
@@ -31,10 +33,12 @@ __all__ = [
     "RunStory",
     "SaveConfig",
     "StudyTracker",
+    "live_audits",
     "safe_line",
 ]
 
 _HOMES = {
+    **dict.fromkeys(("AUDITED", "live_audits"), "audited"),
     **dict.fromkeys(("Artifact", "Experiment", "Found", "Point", "RunReader", "RunRow", "RunStory"), "reading"),
     **dict.fromkeys(("Listing", "RunList"), "listing"),
     "MLflowTracker": "tracker",
