@@ -39,6 +39,7 @@ from safeguards.retraining import (
     conclusion,
     ending,
     only_one,
+    prune,
 )
 from safeguards.tracking import ModelRegistry
 
@@ -75,6 +76,7 @@ class Settings:
     review: str | None = None
     tracking_uri: str | None = None
     directory: str = "safeguards_runs/retraining"
+    keep: int | None = None
     notice: Notice = field(default_factory=Notice)
 
 
@@ -119,6 +121,8 @@ def retrain(settings: Settings, told: Mapping[str, Any]) -> Mapping[str, Any]:
             read=read,
         )
         ended = as_of_now(_steps(this, settings, opened), registry.champion)
+        if settings.keep is not None:
+            prune(shelf, registry, keep=settings.keep, but=this.job.folder)
     print(conclusion(ended))
     return ended
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from safeguards.retraining.looking import Look, lacking
     from safeguards.retraining.notify import WEBHOOK, Notice, without_webhook
     from safeguards.retraining.publishing import publish_audit, write_ledger
+    from safeguards.retraining.retention import prune
     from safeguards.retraining.round import Round
     from safeguards.retraining.shelf import DELIVERY, Shelf
     from safeguards.retraining.testrows import asked_of, paths_of
@@ -76,6 +77,7 @@ __all__ = [
     "lacking",
     "only_one",
     "paths_of",
+    "prune",
     "publish_audit",
     "refuse_broken",
     "same_rows",
@@ -104,6 +106,7 @@ _HOMES = {
     **dict.fromkeys(("LiveCheck", "alarms"), "live"),
     **dict.fromkeys(("Look", "lacking"), "looking"),
     **dict.fromkeys(("WEBHOOK", "Notice", "without_webhook"), "notify"),
+    "prune": "retention",
     "Round": "round",
     **dict.fromkeys(("DELIVERY", "Shelf"), "shelf"),
     **dict.fromkeys(("publish_audit", "write_ledger"), "publishing"),

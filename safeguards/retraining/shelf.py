@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 from collections.abc import Mapping
@@ -34,6 +35,7 @@ KEY_DIGITS = 16
 JOB = re.compile(f"[0-9a-f]{{{KEY_DIGITS}}}")
 PUBLISHED = "[0-9][0-9]-publish"  # the step of a live audit after which MLflow has its verdicts
 LARGEST_TRAINING = 1 << 22
+DATA_LOCK = "data.lock"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,17 +94,19 @@ class Shelf:
     def take(self, source: Path) -> Delivery:
         """Copy and check a delivery, or find the copy that was made before; one rename makes it count.
 
-        A retraining and a live audit that take it at once make one copy. Raises `DataRefused`.
+        The time of its folder tells when it was last taken. A retraining and a live audit that take it at once make one
+        copy. Raises `DataRefused`.
         """
         place = self._place(Manifest.read(source).fingerprint)
         self.folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(self.folder / "data.lock"):
+        with FileLock(self.folder / DATA_LOCK):
             if not place.is_dir():
                 part = place.with_name(f"{place.name}.part")
                 shutil.rmtree(part, ignore_errors=True)
                 take(source, part)
                 part.rename(place)
                 sync(place.parent)
+            os.utime(place)
         return taken(place)
 
     def delivery(self, fingerprint: str) -> Delivery:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import signal
 import sys
 from collections.abc import Iterator
@@ -115,6 +116,21 @@ def test_new_data_without_drift_call_for_nothing_when_only_drift_does(
 ) -> None:
     assert run(monkeypatch, asked(place, "same again", "--when=drift", "--look.limit.at_most=0.5")) == 4
     assert "nothing to do; drift" in capsys.readouterr().out
+
+
+def test_what_stays_on_disk_is_bounded_where_it_is_asked_for(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = [place / "shelf" / "scans" / what for what in ("data/" + "0" * 64, "jobs/" + "0" * 16)]
+    for name in ("01-meet", "02-look", "03-tell"):
+        (old[1] / name).mkdir(parents=True)
+    old[0].mkdir()
+    for one in old:
+        os.utime(one, (0, 0))
+    assert run(monkeypatch, asked(place, "first")) == 0
+    assert all(one.is_dir() for one in old)
+    before = len(list(place.glob("shelf/scans/jobs/*")))
+    assert run(monkeypatch, asked(place, "first", "--keep=2")) == 0
+    assert not any(one.exists() for one in old)
+    assert len(list(place.glob("shelf/scans/jobs/*"))) == before - 1
 
 
 def under_zero(place: Path) -> list[str]:

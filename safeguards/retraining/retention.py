@@ -1,0 +1,82 @@
+"""How much retrainings leave on disk: whatever a champion, an unfinished job or an unsent run needs stays."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from safeguards.core.errors import AlreadyRunning, ConfigurationError
+from safeguards.core.files import sync
+from safeguards.gate import Candidate, History
+from safeguards.retraining.job import only_one
+from safeguards.retraining.shelf import DATA_LOCK, DELIVERY, JOB
+from safeguards.tracking.standing import what_waits
+
+if TYPE_CHECKING:
+    from safeguards.retraining.shelf import Shelf
+    from safeguards.tracking import ModelRegistry
+
+__all__ = ["prune"]
+
+FINGERPRINT = re.compile(r"[0-9a-f]{64}")
+GONE = ".gone"
+BEGUN, TOLD = "01-meet", "[0-9][0-9]-tell"
+"""The first step of a retraining, and the one after which nothing of it is to be done."""
+
+
+def prune(shelf: Shelf, registry: ModelRegistry, *, keep: int, but: Path) -> list[str]:
+    """Remove all deliveries but the newest ``keep``, and all retrainings that came to their end but the newest ``keep``.
+
+    Stays: the data that any champion of the history learned from, for the next comparison and for a rollback; jobs that
+    are not at their end, or of whose run the tracking store lacks something; and ``but``, the job at work. The lock of
+    the retraining is the caller's; while a live audit is at work nothing is removed. Killed anywhere, each is whole or
+    gone. Returns the names of what was removed.
+
+    Raises `ConfigurationError` for less than 1; `RegistryError` and `EvidenceError` where it cannot be told what a
+    champion learned from, upon which nothing is removed.
+    """
+    if keep < 1:
+        raise ConfigurationError(f"keep: {keep!r}: expected 1 or more retrainings, or null for all")
+    try:
+        with only_one(shelf.folder, f"live audit of {shelf.model}"), FileLock(shelf.folder / DATA_LOCK):
+            learned = set(_learned_from(registry))
+            jobs = [one for one in _newest_first(shelf.folder / "jobs", JOB) if one != but and _is_done(one)]
+            data = _newest_first(shelf.folder / "data", FINGERPRINT)
+            old = [*jobs[keep:], *(one for one in data[keep:] if one.name not in learned)]
+            return list(_removed(old, shelf.folder))
+    except AlreadyRunning:
+        return []
+
+
+def _learned_from(registry: ModelRegistry) -> Iterator[str]:
+    """The deliveries of all that were ever champion."""
+    history = History.sound(registry)
+    for record in {entry.record for entry in history.entries if entry.version in history.champions}:
+        yield Candidate.fetch_record(registry, record).data.get(DELIVERY, "")
+
+
+def _newest_first(folder: Path, named: re.Pattern[str]) -> list[Path]:
+    """Data by when they were last taken, jobs by when a step of them was last done."""
+    found = [one for one in folder.glob("*") if named.fullmatch(one.name) and one.is_dir()]
+    return sorted(found, key=lambda one: one.stat().st_mtime, reverse=True)
+
+
+def _is_done(job: Path) -> bool:
+    if not (job / BEGUN).is_dir() or not any(job.glob(TOLD)):
+        return False
+    return not any(map(what_waits, job.glob("[0-9][0-9]-train/safeguards/*")))
+
+
+def _removed(old: Sequence[Path], folder: Path) -> Iterator[str]:
+    """One rename takes each away; what a kill left of earlier ones goes too."""
+    for one in old:
+        one.rename(one.with_name(f"{one.name}{GONE}"))
+        sync(one.parent)
+        yield one.name
+    for left in [*folder.glob(f"jobs/*{GONE}"), *folder.glob(f"data/*{GONE}")]:
+        shutil.rmtree(left, ignore_errors=True)

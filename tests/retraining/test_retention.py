@@ -1,0 +1,164 @@
+"""What is removed is what nothing needs; a kill in the middle leaves each delivery and job whole or gone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from safeguards.core.errors import ConfigurationError, RegistryError
+from safeguards.gate import promote, rollback
+from safeguards.retraining import Job, Shelf, deliver, only_one, prune
+from tests.gate.conftest import at_once, registry
+from tests.gate.evidence import C
+from tests.gate.test_promotion import ASKED, make
+
+__all__ = ["at_once", "registry"]
+pytestmark = pytest.mark.usefixtures("at_once")
+
+
+def taken(place: Path, shelf: Shelf, number: int, *, when: int | None = None) -> str:
+    """The fingerprint of a delivery, taken at a time of its own."""
+    folder = place / f"incoming-{number}"
+    folder.mkdir()
+    pd.DataFrame({"age": range(number, number + 5)}).to_parquet(folder / "a.parquet")
+    deliver(folder)
+    found = shelf.take(folder)
+    at = number if when is None else when
+    os.utime(found.folder, (at, at))
+    return found.manifest.fingerprint
+
+
+def job(shelf: Shelf, number: int, *, steps: tuple[str, ...] = ("meet", "look", "tell")) -> Path:
+    folder = shelf.job({"week": number})
+    made = Job(folder, key={"week": number})
+    for step in steps:
+        made.step(step, _left_a_file)
+    os.utime(folder, (number, number))
+    return folder
+
+
+def _left_a_file(at: Path) -> dict[str, Any]:
+    (at / "file").write_text("x")
+    return {}
+
+
+@pytest.fixture
+def shelf(tmp_path: Path) -> Shelf:
+    return Shelf(root=tmp_path / "root", model="risk")
+
+
+@pytest.fixture
+def year(tmp_path: Path, shelf: Shelf, registry: Any) -> tuple[list[str], list[Path]]:
+    """Six deliveries and their jobs; the first two made champions, of which one was taken back."""
+    data = [taken(tmp_path, shelf, number) for number in range(1, 7)]
+    jobs = [job(shelf, number) for number in range(1, 7)]
+    for number in range(2):
+        folder, sealed = make(tmp_path / f"c{number}", registry, seed=number)
+        replace(sealed, data={"delivery": data[number], "frozen": C}).write(folder / "record.json")
+        assert promote(folder, policy=ASKED, registry=registry).admitted
+    assert rollback(registry) == 1
+    return data, jobs
+
+
+def left(shelf: Shelf, what: str) -> set[str]:
+    return {one.name for one in (shelf.folder / what).iterdir()}
+
+
+def test_the_newest_stay_and_what_any_champion_learned_from(year: Any, shelf: Shelf, registry: Any) -> None:
+    data, jobs = year
+    removed = prune(shelf, registry, keep=2, but=jobs[5])
+    assert left(shelf, "data") == {data[0], data[1], data[4], data[5]}
+    assert left(shelf, "jobs") == {one.name for one in jobs[3:]}
+    assert sorted(removed) == sorted([*data[2:4], *(one.name for one in jobs[:3])])
+    assert all(shelf.delivery(one) for one in (data[0], data[1]))
+    assert prune(shelf, registry, keep=2, but=jobs[5]) == []
+
+
+def test_a_delivery_that_was_taken_again_is_new_again(year: Any, shelf: Shelf, registry: Any, tmp_path: Path) -> None:
+    data, jobs = year
+    shelf.take(tmp_path / "incoming-3")
+    prune(shelf, registry, keep=1, but=jobs[5])
+    assert left(shelf, "data") == {data[0], data[1], data[2]}
+
+
+def test_jobs_that_something_needs_stay(
+    year: Any, shelf: Shelf, registry: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that was killed before its end, one at work, one whose run MLflow lacks a part of, and a live audit's."""
+    _, jobs = year
+    unfinished = job(shelf, 11, steps=("meet", "look"))
+    audit = job(shelf, 12, steps=("judge", "note", "publish", "tell"))
+    unsent = job(shelf, 13, steps=("meet", "look", "train", "tell"))
+    (unsent / "03-train" / "safeguards" / "run").mkdir(parents=True)
+    monkeypatch.setattr("safeguards.retraining.retention.what_waits", lambda _: "3 points wait")
+    for old in (unfinished, audit, unsent):
+        os.utime(old, (0, 0))
+    prune(shelf, registry, keep=1, but=jobs[0])
+    assert left(shelf, "jobs") == {one.name for one in (unfinished, audit, unsent, jobs[0], jobs[5])}
+
+
+def test_while_a_live_audit_is_at_work_nothing_is_removed(year: Any, shelf: Shelf, registry: Any) -> None:
+    data, jobs = year
+    with only_one(shelf.folder, "live audit of risk"):
+        assert prune(shelf, registry, keep=1, but=jobs[5]) == []
+    assert (len(left(shelf, "data")), len(left(shelf, "jobs"))) == (len(data), len(jobs))
+
+
+def test_where_nobody_knows_what_a_champion_learned_from_nothing_is_removed(
+    year: Any, shelf: Shelf, registry: Any
+) -> None:
+    _, jobs = year
+    registry.store.entries[1] = registry.store.entries[1].replace("promoted", "refused", 1)
+    with pytest.raises(RegistryError, match="was changed"):
+        prune(shelf, registry, keep=1, but=jobs[5])
+    assert (len(left(shelf, "data")), len(left(shelf, "jobs"))) == (6, 6)
+    with pytest.raises(ConfigurationError, match="expected 1 or more"):
+        prune(shelf, registry, keep=0, but=jobs[5])
+
+
+def killed_at(number: int, shelf: Shelf, registry: Any, but: Path) -> int:
+    """How a child ends that is killed as it renames or removes for the ``number``-th time."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    seen = 0
+
+    def count(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal seen
+        if event in {"os.rename", "os.remove", "os.rmdir"} and arguments[0] is not None:
+            seen += 1
+            if seen == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    sys.addaudithook(count)
+    prune(shelf, registry, keep=1, but=but)
+    os._exit(0)
+
+
+def test_killed_at_any_point_each_is_whole_or_gone(year: Any, shelf: Shelf, registry: Any, tmp_path: Path) -> None:
+    data, jobs = year
+    number, ended = 0, -signal.SIGKILL
+    while ended == -signal.SIGKILL:
+        number += 1
+        part = Shelf(root=tmp_path / f"part-{number}", model="risk")
+        shutil.copytree(shelf.root, part.root)
+        for name in (*(f"data/{one}" for one in data), *(f"jobs/{one.name}" for one in jobs)):
+            shutil.copystat(shelf.folder / name, part.folder / name)
+        but = part.folder / "jobs" / jobs[5].name
+        ended = killed_at(number, part, registry, but)
+        for one in left(part, "data") & {*data}:
+            assert part.delivery(one)
+        for one in left(part, "jobs") & {one.name for one in jobs}:
+            assert len(list((part.folder / "jobs" / one).glob("*/file"))) == 3
+        prune(part, registry, keep=1, but=but)
+        assert left(part, "data") == {data[0], data[1], data[5]}
+        assert left(part, "jobs") == {jobs[4].name, jobs[5].name}
+    assert (ended, number > 10) == (0, True)
