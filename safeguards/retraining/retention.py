@@ -30,7 +30,7 @@ BEGUN, TOLD = "01-meet", "[0-9][0-9]-tell"
 
 
 def prune(shelf: Shelf, registry: ModelRegistry, *, keep: int, but: Path) -> list[str]:
-    """Remove all deliveries but the newest ``keep``, and all retrainings that came to their end but the newest ``keep``.
+    """Remove deliveries but the newest ``keep``, and retrainings that came to their end but the newest ``keep``.
 
     Stays: the data that any champion of the history learned from, for the next comparison and for a rollback; jobs that
     are not at their end, or of whose run the tracking store lacks something; and ``but``, the job at work. The lock of
