@@ -39,12 +39,16 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 REPORT_POLICY = (
-    "sandbox allow-scripts; default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; "
-    "img-src data: blob:; font-src data:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: blob:; font-src data:; "
+    "frame-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-"""A report of a run may draw itself, in a place of its own: it reads nothing of these pages and sends nothing."""
+"""Of the page around a report, which its frame inherits: it may draw itself, and no address opens in the frame."""
+FILE_POLICY = (
+    "sandbox; default-src 'none'; style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
 
-SEEN = ("text/html", "text/plain", "image/png", "image/svg+xml", "image/jpeg", "application/json")
+SEEN = ("text/plain", "image/png", "image/svg+xml", "image/jpeg", "application/json")
 TEXTS = (".jsonl", ".json", ".yaml", ".yml", ".md", ".log", ".csv", ".txt")
 READ = ("GET", "HEAD")
 GATE = "safeguards.gate"
@@ -180,11 +184,23 @@ def _file(content: bytes, path: str) -> Response:
     from flask import Response
 
     kind = "text/plain" if path.endswith(TEXTS) else mimetypes.guess_type(path)[0] or ""
+    if kind == "text/html":
+        return _report(content, path)
     response = Response(content, mimetype=kind if kind in SEEN else "application/octet-stream")
-    response.headers["Content-Security-Policy"] = REPORT_POLICY
+    response.headers["Content-Security-Policy"] = FILE_POLICY
     if kind not in SEEN:
         response.headers["Content-Disposition"] = "attachment"
     return response
+
+
+def _report(content: bytes, path: str) -> Response:
+    """In a frame of its own, without the origin of these pages; on its own it could open an address and so send what it
+    holds.
+    """
+    from flask import Response
+
+    page = filled("report.html", path=path, content=content.decode("utf-8", "replace"))
+    return Response(page, mimetype="text/html", headers={"Content-Security-Policy": REPORT_POLICY})
 
 
 def _guarded(response: Response) -> Response:

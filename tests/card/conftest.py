@@ -19,6 +19,7 @@ QUOTES = "'\"><svg onload=document.title='pwned'>"
 BIDI = "safe \u202egpj.exe\u2066 \x1b[31m \u200b"
 LONG = "n" * 10_000
 CANARIES = {"uri": "postgres://u:canary-1@db/x", "key": "canary-2-canary", "reason": "token=canary-3-canary"}
+AWAY = "<title>rows</title><script>location = '/experiments/1?rows=' + document.title</script>"
 HOSTILE = (SCRIPT, IMAGE, QUOTES, BIDI, LONG, "{{ 7 * 7 }}", "javascript:document.title='pwned'", "..%2f..%2fetc")
 
 
@@ -44,7 +45,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Sto
     groups = {"groups": [{"group": "south", "n": 40, "accuracy": 0.7}], "confidence": 0.95}
     good = [verdict(outcome="FAIL"), verdict(epoch=1, interval=(0.02, 0.08), details=groups), verdict("ratio", "WARN")]
     bad = [verdict(outcome="FAIL"), verdict("robust_accuracy", "INCONCLUSIVE", safeguard="adversarial")]
-    report = "<!DOCTYPE html><title>report</title><script>document.title='drawn ' + self.origin</script>"
+    report = "<!DOCTYPE html><title>report</title><script>parent.postMessage('drawn ' + self.origin, '*')</script>"
     hostile = [
         verdict(text[:60], "FAIL", safeguard=f"s{place}", reason=text, details={text: [text, {text: 1.5}]})
         for place, text in enumerate(HOSTILE)
@@ -54,7 +55,7 @@ def store(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Sto
     runs = {
         "good": kept(client, experiment, "good", good, place=place, parameters={"lr": "0.1", "depth": "2"}),
         "bad": kept(client, experiment, "poor", bad, place=place, ended="stopped_for_safety", parameters={"lr": "0.3"}),
-        "silent": kept(client, experiment, "silent", [], place=place, files={"report.html": report}),
+        "silent": kept(client, experiment, "silent", [], place=place, files={"report.html": report, "away.html": AWAY}),
         "hostile": kept(
             client,
             experiment,

@@ -198,10 +198,15 @@ def test_a_comparison_of_nothing_says_what_to_do(query: str, pages: Any) -> None
 def test_a_report_draws_itself_in_a_place_of_its_own(pages: Any, store: Store) -> None:
     answer = pages.get(f"/runs/{store.runs['silent']}/files/safeguards/report.html")
     assert answer.mimetype == "text/html"
-    policy = answer.headers["Content-Security-Policy"]
-    assert policy.startswith("sandbox allow-scripts; default-src 'none';")
-    assert "allow-same-origin" not in policy
-    assert "connect-src" not in policy
+    seen = Parsed(answer.get_data(as_text=True))
+    (frame,) = seen.of("iframe")
+    assert frame["sandbox"] == "allow-scripts"
+    assert frame["title"] == "safeguards/report.html"
+    assert str(frame["srcdoc"]).startswith("<!DOCTYPE html><title>report</title><script>")
+    assert seen.of("script") == []
+    policy = answer.headers["Content-Security-Policy"].split("; ")
+    assert {"default-src 'none'", "frame-src 'none'", "form-action 'none'"} <= {*policy}
+    assert "connect-src" not in str(policy)
 
 
 def test_texts_are_shown_as_text(pages: Any, store: Store) -> None:

@@ -19,13 +19,17 @@ Open = Callable[..., Parsed]
 
 
 @contextmanager
-def served(store: Store, more: str) -> Iterator[str]:
-    """The pages on a port of their own; ``more`` is added to their script, which is the only one they may run."""
+def served(store: Store, more: str, *, to: str = "review.js", asked: list[str] | None = None) -> Iterator[str]:
+    """The pages on a port of their own; ``more`` is added ``to`` a file, by default their script, which is the only one
+    that they may run. ``asked`` gets every address that is asked for.
+    """
     app: Any = review_app(RunReader(store.uri))
 
     def with_more(environment: Any, start: Any) -> Any:
+        if asked is not None:
+            asked.append(f"{environment['PATH_INFO']}?{environment['QUERY_STRING']}")
         body = app(environment, start)
-        return [b"".join(body) + more.encode()] if environment["PATH_INFO"].endswith("review.js") else body
+        return [b"".join(body) + more.encode()] if environment["PATH_INFO"].endswith(to) else body
 
     def start_plainly(environment: Any, start: Any) -> Any:
         """The length of the script is another one now."""
@@ -118,9 +122,22 @@ def test_a_list_that_fills_itself_throws_no_answer_of_the_filter_away(store: Sto
     assert seen.title.startswith("1 of 5 runs|?text=poor")
 
 
+HEARD = "<script>onmessage = (said) => { document.title = said.data; };</script>"
+
+
 @browser
 def test_a_report_cannot_read_these_pages(store: Store, tmp_path: Path) -> None:
     """It runs, and it is in an origin of its own."""
-    with served(store, "") as place:
+    with served(store, HEARD, to="report.html") as place:
         seen = opened(f"{place}/runs/{store.runs['silent']}/files/safeguards/report.html", tmp_path)
     assert seen.title == "drawn null"
+
+
+@browser
+def test_a_report_opens_no_address_to_which_it_could_send_what_it_holds(store: Store, tmp_path: Path) -> None:
+    asked: list[str] = []
+    with served(store, "", asked=asked) as place:
+        seen = opened(f"{place}/runs/{store.runs['silent']}/files/safeguards/away.html", tmp_path)
+    assert seen.title.startswith("safeguards/away.html")
+    assert [one for one in asked if "/files/" in one]
+    assert not [one for one in asked if "rows=" in one]
