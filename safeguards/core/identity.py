@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,19 +18,23 @@ if TYPE_CHECKING:
 __all__ = ["Places", "hash_ids", "mix"]
 
 Words = npt.NDArray[np.uint64]
+STEP = np.uint64(0x9E3779B97F4A7C15)
 
 
 def mix(values: Tensor, seed: int = 0) -> Tensor:
     """A bijective hash of int64 values: SplitMix64 (Steele, Lea and Flood 2014) over value plus hashed seed."""
-    with np.errstate(over="ignore"):
-        salt = _splitmix(np.array([seed], dtype=np.int64).view(np.uint64))
-        state = values.cpu().numpy().astype(np.int64).view(np.uint64) + salt
-        return torch.from_numpy(_splitmix(state).view(np.int64))
+    state = values.cpu().numpy().astype(np.int64, copy=False).view(np.uint64) + _salt(seed)
+    return torch.from_numpy(_scrambled(state).view(np.int64))
 
 
-def _splitmix(state: Words) -> Words:
+@lru_cache
+def _salt(seed: int) -> Words:
+    """The hashed seed, and the step that SplitMix64 adds to each value."""
+    return _scrambled(np.array([seed], dtype=np.int64).view(np.uint64) + STEP) + STEP
+
+
+def _scrambled(state: Words) -> Words:
     """In place, because memory for every step of many values takes longer than the steps."""
-    state += np.uint64(0x9E3779B97F4A7C15)
     shifted = state >> np.uint64(30)
     for factor, shift in ((0xBF58476D1CE4E5B9, 27), (0x94D049BB133111EB, 31)):
         state ^= shifted

@@ -44,29 +44,32 @@ class Ball:
     def start(self, seeds: Tensor) -> Tensor:
         """A random start (N, ...) for each row from its own int64 seed, whatever else is in the batch."""
         offsets = self.offsets(seeds).view_as(self.origin)
-        return self.project(self.origin + self.scale * offsets.to(self.origin))
+        return self.project(torch.addcmul(self.origin, self.scale, offsets.to(self.origin)))
 
 
 class Box(Ball):
     """The maximum norm: each feature within its own interval."""
 
     def __init__(self, origin: Tensor, scale: Tensor, limits: tuple[Tensor, Tensor] | None) -> None:
+        if bool((scale == scale.flatten()[:1]).all()):  # one number is enough, and makes a step take less time
+            scale = scale.flatten()[:1].view([1] * scale.ndim)
         super().__init__(origin, scale, limits)
         self.low, self.high = origin - scale, origin + scale
         if limits is not None:
             self.low, self.high = torch.maximum(self.low, limits[0]), torch.minimum(self.high, limits[1])
 
     def step(self, x: Tensor, gradient: Tensor, share: Tensor | float, going: Tensor | None = None) -> Tensor:
-        direction = gradient.nan_to_num_(0, 0, 0).sign_()
+        length = self.scale * share
         if going is not None:  # a step of nothing, because to choose between two tensors takes longer
-            direction *= rows_shaped(going, x)
-        return self.project(torch.addcmul(x, self.scale * share, direction))
+            length = length * rows_shaped(going, x)
+        direction = gradient.sign_()  # 0 where it is NaN
+        return torch.addcmul(x, length, direction).clamp_(self.low, self.high)
 
     def project(self, x: Tensor) -> Tensor:
         return x.clamp(self.low, self.high)
 
     def offsets(self, seeds: Tensor) -> Tensor:
-        return _uniform(seeds, self.origin[0].numel())
+        return _words(seeds, self.origin[0].numel()).float().mul_(2**-31)
 
 
 class Ellipsoid(Ball):
@@ -89,7 +92,7 @@ class Ellipsoid(Ball):
     def offsets(self, seeds: Tensor) -> Tensor:
         """Uniform in the ball of the features that move: a direction, and a radius that fills the volume."""
         moves = (self.scale > 0).flatten().cpu()
-        drawn = (_uniform(seeds, len(moves) + 1) + 1) / 2
+        drawn = (_words(seeds, len(moves) + 1).double() + (2**31 + 0.5)) / 2**32  # neither 0 nor 1
         direction = torch.special.ndtri(drawn[:, 1:]) * moves
         radius = drawn[:, :1] ** (1 / max(1, int(moves.sum())))
         length = _norms(direction).unsqueeze(1).clamp_min(torch.finfo(drawn.dtype).tiny)
@@ -122,9 +125,9 @@ def _norms(x: Tensor) -> Tensor:
     return lengths
 
 
-def _uniform(seeds: Tensor, count: int) -> Tensor:
-    """Float64 (N, count) strictly between -1 and 1: numbers 2j and 2j + 1 of a row are the halves of a hash of its
-    seed and j, so that a number has 32 random bits, more than float32 keeps.
+def _words(seeds: Tensor, count: int) -> Tensor:
+    """Random int32 (N, count): numbers 2j and 2j + 1 of a row are the halves of a hash of its seed and j, so that each
+    has 32 random bits, more than float32 keeps.
     """
     words = mix(mix(seeds).unsqueeze(1) + torch.arange((count + 1) // 2))
-    return words.view(torch.int32)[:, :count].double().add_(0.5).div_(2**31)
+    return words.view(torch.int32)[:, :count]

@@ -13,7 +13,7 @@ from torch import Tensor
 from safeguards.adversarial.attacks.ball import Ball
 from safeguards.adversarial.attacks.loss import LogitsOf
 
-__all__ = ["Attacked", "felt", "largest", "outside_inference"]
+__all__ = ["Attacked", "felt", "outside_inference"]
 
 P = ParamSpec("P")
 
@@ -47,11 +47,7 @@ def outside_inference(
 
 def felt(gradient: Tensor, ball: Ball) -> Tensor:
     """(sloped, steered) of a gradient (N, ...), as bool (2, N)."""
-    steepest = largest(gradient)
-    sloped = steepest.isfinite() & (steepest > 0)
-    return torch.stack([sloped, sloped & (largest(gradient * (ball.scale > 0)) > 0)])
-
-
-def largest(x: Tensor) -> Tensor:
-    """The largest absolute value of each row (N, ...), as (N,): not finite where any value is not."""
-    return x.abs().flatten(1).amax(1)
+    steepness = gradient.abs()
+    steepest = steepness.flatten(1).amax(1)
+    sloped = (steepest > 0) & (steepest < torch.inf)
+    return torch.stack([sloped, sloped & (steepness.mul_(ball.scale > 0).flatten(1).amax(1) > 0)])

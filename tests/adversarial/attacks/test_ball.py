@@ -16,6 +16,23 @@ def test_a_step_in_a_box_by_hand() -> None:
     torch.testing.assert_close(stepped, torch.tensor([[0.6, 0.3, 1.0]]))
 
 
+def test_one_eps_for_all_features_is_that_of_each() -> None:
+    x, gradient, seeds = torch.rand(4, 2, 3), torch.randn(4, 2, 3), torch.arange(4)
+    one, each = (ball_around(x, ThreatModel(eps=eps, clip=(0, 1))) for eps in (0.1, torch.full((2, 3), 0.1)))
+    going = torch.tensor([True, False, True, False])
+    assert torch.equal(one.start(seeds), each.start(seeds))
+    assert torch.equal(one.step(x, gradient.clone(), 0.3, going), each.step(x, gradient.clone(), 0.3, going))
+    assert torch.equal(one.step(x, gradient.clone(), 0.3, going)[~going], x[~going])
+    apart = ball_around(x, ThreatModel(eps=[[0.1, 0.1, 0.1], [0.1, 0.1, 0.2]], clip=(-9, 9)))
+    torch.testing.assert_close(apart.step(x, torch.ones_like(x), 1.0)[0, 1], x[0, 1] + torch.tensor([0.1, 0.1, 0.2]))
+
+
+@pytest.mark.parametrize("n", [1, 7, 64])
+def test_a_gradient_that_is_no_number_moves_nothing(n: int) -> None:
+    ball = ball_around(torch.zeros(2, n), ThreatModel(eps=0.1))
+    assert torch.equal(ball.step(ball.origin, torch.full((2, n), torch.nan), 1.0), ball.origin)
+
+
 def test_a_step_in_a_euclidean_ball_by_hand() -> None:
     ball = ball_around(torch.tensor([[0.0, 0.0]]), ThreatModel(norm="2", eps=0.5))
     torch.testing.assert_close(ball.step(ball.origin, torch.tensor([[3.0, 4.0]]), 1.0), torch.tensor([[0.3, 0.4]]))
