@@ -14,10 +14,14 @@ from torch import Tensor
 from safeguards.core.columns import Column, columns_beside, read_labels
 from safeguards.core.errors import ConfigurationError, FieldError
 
-__all__ = ["BatchFields", "Selector", "first_tensor", "select", "take"]
+__all__ = ["BatchFields", "Found", "Selector", "first_tensor", "select", "take"]
 
 PLAIN = (str, bytes, int, float, type(None))
 Selector = int | str | Callable[[Any], Any]
+
+
+class Found(dict[Any, Any]):
+    """Fields by where they were found: what is selected in it is there already."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +71,15 @@ class BatchFields:
     @cached_property
     def keys(self) -> tuple[int | str, ...] | None:
         """Where in a batch the fields are; None where a function finds one."""
-        sources = (self.inputs, self.target, self.row_id, *self.groups.values())
-        asked = [source for source in sources if source is not None and is_selector(source)]
-        return None if any(map(callable, asked)) else tuple(asked)
+        asked = [self.inputs, *(where for _, where in self.beside_inputs)]
+        return None if any(map(callable, asked)) else tuple(cast(list[int | str], asked))
+
+    @cached_property
+    def beside_inputs(self) -> list[tuple[str, Selector]]:
+        """Name and place of every other field that a batch carries."""
+        sources = {"target": self.target, "row_id": self.row_id}
+        sources |= {f"groups[{name!r}]": source for name, source in self.groups.items()}
+        return [(name, source) for name, source in sources.items() if source is not None and is_selector(source)]
 
     def group_labels(
         self, batch: Any, positions: Tensor | None, size: int | None, whose: str = "validate"
@@ -118,6 +128,8 @@ def is_selector(value: Any) -> bool:
 
 def select(batch: Any, selector: Selector, name: str) -> Any:
     """The field ``name`` of a batch. Raises `FieldError` with the field, the batch's type and its keys."""
+    if isinstance(batch, Found):
+        return batch[selector]
     if callable(selector):
         return _call(batch, selector, name)
     if isinstance(selector, str) and isinstance(batch, Mapping) and selector in batch:

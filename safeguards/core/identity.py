@@ -91,11 +91,11 @@ class Places:
         places = torch.arange(sampler.rank, sampler.rank + len(rows) * sampler.num_replicas, sampler.num_replicas)
         return cls(rows=rows, copies=places >= size, size=size, batch_size=batch)
 
-    def expected(self, start: int) -> int | None:
-        """How many rows the batch from local row ``start`` must have; None where the order is not known."""
+    def expected(self, start: int, batches: int = 1) -> int | None:
+        """How many rows so many batches from local row ``start`` must have; None where the order is not known."""
         if self.rows is None or self.batch_size is None:
             return None
-        return min(self.batch_size, len(self.rows) - start)
+        return min(batches * self.batch_size, len(self.rows) - start)
 
     def slice(self, start: int, count: int) -> tuple[Tensor | None, Tensor | None]:
         """Positions of ``count`` local rows from local row ``start``, and which of them are copies."""

@@ -12,7 +12,6 @@ from typing import Any
 
 import torch
 
-from safeguards.core.block import Block
 from safeguards.core.cost import rows_of_share, said_left_out
 from safeguards.core.errors import NotApplicable, RankError
 from safeguards.core.limit import judged
@@ -34,7 +33,7 @@ PILOT = "the first look may exceed max_share_of_fit"
 WHOLE_FORWARDS = "its forwards were of whole batches, which take all processes: logits returned by the step save them"
 
 
-@dataclass
+@dataclass(eq=False)
 class Entry:
     """What one safeguard has of one loader at this moment."""
 
@@ -47,7 +46,6 @@ class Entry:
     cut: str = ""
     keep_below: int | None = None
     held: list[Rows] = field(default_factory=list)
-    block: Block = field(default_factory=Block)
     unsaid: Unsaid = field(default_factory=Unsaid)
     whole_forwards: bool = False
 
@@ -72,22 +70,12 @@ class Entry:
         self.seen += rows.n
         self.safeguard.observe(self.state, rows, self.scene)
 
-    def show_block(self) -> None:
-        """Let it take in the rows that wait in a block."""
-        rows = self.block.take()
-        if rows is not None:
-            self.show(rows)
-
 
 def judge(entry: Entry, fit_seconds: Callable[[], float]) -> list[Verdict]:
     """All ranks together: a verdict per limit that was measured; ERROR for every limit when something failed."""
     safeguard, scene = entry.safeguard, entry.scene
     found: dict[str, Measurement] = {}
     with safeguard.meter.running(), no_trace(scene.module):
-        try:
-            entry.show_block()
-        except Exception as error:
-            entry.error = entry.error or error
         try:
             found, entry.error = _found(entry), None
         except Exception as error:

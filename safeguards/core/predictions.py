@@ -133,13 +133,17 @@ class StepOutputs:
         self.covers_batch = not self.own_forward or lockstep
 
     def __call__(self, rows: Rows) -> Tensor:
-        if self._given is not None:
-            return self._check(self._given, rows.n)
-        if self._capture is not None:
-            return self._check(self._capture.output(self._batch_rows), rows.n)
+        if not self.own_forward:
+            return self._check(self.of_step(), rows.n)
         if rows.n == 0:
             return torch.empty(0)
         return self._check(self._make(rows.inputs), rows.n)
+
+    def of_step(self) -> Any:
+        """What the step made of the whole batch, as it is, where no forward of one's own is needed."""
+        if self._given is None and self._capture is not None:
+            return self._capture.output(self._batch_rows)
+        return self._given
 
     def features(self) -> Tensor | None:
         """What the submodule ``features_of`` gave for the whole batch; None where none is named."""

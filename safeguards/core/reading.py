@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import cached_property, partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 from safeguards.core.batch import BatchFields, rows_of, select
+from safeguards.core.block import Block, Part
 from safeguards.core.errors import FieldError
 from safeguards.core.identity import Places, mix
 from safeguards.core.predictions import Capture, StepOutputs, Unsaid, as_logits, forward
@@ -23,10 +24,18 @@ if TYPE_CHECKING:
 
     from safeguards.core.judging import Entry
 
-__all__ = ["Desk", "Reader", "Step", "only_takes", "takes_none"]
+__all__ = ["Desk", "Group", "Reader", "Step", "only_takes", "takes_none"]
 
 T = TypeVar("T")
 THINNING_SEED = 0x5AFE
+
+
+@dataclass
+class Group:
+    """Entries of one desk that take rows in blocks and ask for them in the same way."""
+
+    entries: list[Entry] = field(default_factory=list)
+    block: Block = field(default_factory=Block)
 
 
 @dataclass
@@ -39,16 +48,37 @@ class Desk:
     arrived: int = 0
     unsaid: dict[Hashable, Unsaid] = field(default_factory=dict)
 
+    @cached_property
+    def groups(self) -> list[Group]:
+        found: dict[Hashable, Group] = {}
+        for entry in self.entries:
+            if entry.safeguard.in_blocks and (fields := entry.safeguard.fields) is not None:
+                found.setdefault(_asked(entry, fields), Group()).entries.append(entry)
+        return list(found.values())
+
 
 @dataclass
 class Step:
-    """One batch with what the step made of it. ``rows`` is how many it had; 0 while nobody could count them."""
+    """One batch with what the step made of it, its first row being row ``start`` of the loader on this rank.
+
+    ``rows`` is how many it had; 0 while nobody could count them. It may stand for several ``batches``, whose outputs
+    may be ``checked`` already.
+    """
 
     batch: Any
     outputs: Any
     captures: Mapping[str, Capture | Exception]
+    start: int
     rows: int = 0
+    batches: int = 1
+    checked: bool = False
     read: dict[Hashable, tuple[Rows, StepOutputs]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, part: Part) -> Step:
+        """The steps whose parts were put together."""
+        given = {"logits": part.outputs}
+        return cls(part.fields, given, {}, part.start, part.n, part.batches, part.checked)
 
 
 class Reader:
@@ -73,6 +103,25 @@ class Reader:
                 rows.logits()
         return rows, source
 
+    def part(self, entry: Entry, desk: Desk, step: Step, fields: BatchFields) -> Part | None:
+        """What the entry would be shown of this step, to be read later with other steps; None where it is read now.
+
+        So it is where ranks read in step, where a forward leaves out rows, and with all that is odd: reading tells why.
+        """
+        try:
+            n = rows_of(select(step.batch, fields.inputs, "inputs"), "inputs")
+            step.rows = max(step.rows, n)
+            if self.partitioned or desk.places.expected(step.start) not in (None, n):
+                return None
+            source = self._source(entry, step, n)
+            if not source.own_forward:
+                return Part.of(step.batch, fields, start=step.start, n=n, outputs=source.of_step())
+            rows, _ = self.read(entry, desk, step, fields)
+            known = rows.logits() if rows.n == n else None
+            return Part.of(step.batch, fields, start=step.start, n=n, outputs=known, checked=True)
+        except Exception:
+            return None
+
     def _read(self, entry: Entry, desk: Desk, step: Step, fields: BatchFields) -> tuple[Rows, StepOutputs]:
         counting = self.ranks.together if self.partitioned else _alone
         n = counting(lambda: rows_of(select(step.batch, fields.inputs, "inputs"), "inputs"))
@@ -86,6 +135,8 @@ class Reader:
         capture, beside = _captured(step, how.outputs_of), _captured(step, how.features_of)
 
         def check(raw: Any, rows: int) -> Tensor:
+            if step.checked:
+                return cast(Tensor, raw)
             logits = as_logits(raw, rows, how.output)
             if logits.ndim == 1 and how.output is None:
                 unsaid.note(logits)
@@ -102,8 +153,8 @@ class Reader:
         )
 
     def _rows(self, entry: Entry, desk: Desk, step: Step, fields: BatchFields, source: StepOutputs, n: int) -> Rows:
-        positions, copies = desk.places.slice(desk.arrived, n)
-        expected = desk.places.expected(desk.arrived)
+        positions, copies = desk.places.slice(step.start, n)
+        expected = desk.places.expected(step.start, step.batches)
         if expected is not None and n != expected:
             raise FieldError(
                 f"a batch has {n} rows where its sampler drew {expected}: which row is which cannot be told; "
@@ -112,7 +163,7 @@ class Reader:
         return read_rows(
             step.batch,
             fields,
-            arrived=desk.arrived,
+            arrived=step.start,
             positions=positions,
             size=desk.places.size,
             predict=source,

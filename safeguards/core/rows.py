@@ -106,12 +106,6 @@ class Rows:
             predict=Known(self.logits().clone()),
         )
 
-    @cached_property
-    def kind(self) -> Any:
-        """Alike for rows whose outputs and targets can stand in one tensor."""
-        tensors = (self.logits(), self.target)
-        return self.identified, *((each.dtype, each.device, each.shape[1:]) for each in tensors if each is not None)
-
     def only(self, keep: Tensor) -> Rows:
         """The rows that ``keep`` (bool ``(N,)``) marks, with the outputs that they had."""
         if bool(keep.all()):

@@ -64,7 +64,8 @@ class Safeguard(Callback):
     ``needs_identity`` is False for what does not count rows; ``reads_outputs`` is False where `observe` never asks rows
     for logits, so that none are made ahead when a forward takes all ranks together. ``reads_inputs`` is False where it
     asks rows for no inputs and no batch, which then need not be kept for it; ``in_blocks`` is True where it moreover
-    reads outputs and does not mind which rows come together: `observe` is then called once for some thousand rows.
+    reads outputs and does not mind which rows come together: `observe` is then called once for some thousand rows
+    where the fields of batches can be joined.
     ``judges_weights`` is False where a verdict says nothing of the model, and so outlives the weights it came with.
     ``judged_by`` names arguments that change what is said of a number and not what it measures, as limits do: a resume
     that changes only those goes on with the same looks.

@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from safeguards.core.judging import Entry, judge
 from safeguards.core.partition import is_partitioned
 from safeguards.core.predictions import Capture, StepOutputs
 from safeguards.core.ranks import Ranks
-from safeguards.core.reading import Desk, Reader, Step, only_takes, takes_none
+from safeguards.core.reading import Desk, Group, Reader, Step, only_takes, takes_none
 from safeguards.core.rows import Rows
 from safeguards.core.safeguard import Safeguard
 from safeguards.core.scene import Loader, Scene
@@ -148,15 +149,19 @@ class Watch:
             except Exception as error:
                 entry.error = error
 
+    @cached_property
+    def _wanted(self) -> set[str]:
+        """Submodules whose outputs safeguards ask for."""
+        asked = [entry.safeguard.how for desk in self.desks for entry in desk.entries]
+        return {name for how in asked for name in (how.outputs_of, how.features_of) if name is not None}
+
     def before_step(self) -> None:
         """Set the captures that safeguards ask for."""
-        asked = [e.safeguard.how for desk in self.desks for e in desk.entries]
-        wanted = {name for how in asked for name in (how.outputs_of, how.features_of)}
-        for name in wanted - {None}:
+        for name in self._wanted:
             try:
-                self._captures[str(name)] = Capture(self.module, str(name))
+                self._captures[name] = Capture(self.module, name)
             except Exception as error:
-                self._captures[str(name)] = error
+                self._captures[name] = error
 
     def after_step(self, outputs: Any, batch: Any, loader: int) -> None:
         """Show one batch to every safeguard."""
@@ -168,20 +173,42 @@ class Watch:
         for capture in captures.values():
             if isinstance(capture, Capture):
                 capture.close()
-        step = Step(
-            batch=batch, outputs=outputs, captures=captures, rows=max(0, desk.places.expected(desk.arrived) or 0)
-        )
-        self._show_all([e for e in desk.entries if not takes_none(e, desk, self.partitioned)], desk, step)
+        expected = desk.places.expected(desk.arrived) or 0
+        step = Step(batch=batch, outputs=outputs, captures=captures, start=desk.arrived, rows=max(0, expected))
+        waiting = {entry for group in desk.groups if self._keep(group, desk, step) for entry in group.entries}
+        others = [entry for entry in desk.entries if entry not in waiting]
+        self._show_all([e for e in others if not takes_none(e, desk, self.partitioned)], desk, step)
         desk.arrived += step.rows
+
+    def _keep(self, group: Group, desk: Desk, step: Step) -> bool:
+        """Copy what a group asks of this step, to be read with other steps; False where that cannot be."""
+        first, quiet = group.entries[0], all(only_takes(entry, step) for entry in group.entries)
+        fields = first.safeguard.fields
+        if fields is None or (not quiet and takes_none(first, desk, self.partitioned)):
+            return False
+        with first.safeguard.meter.running(), nullcontext() if quiet else self._trace.hidden():
+            part = self._reader.part(first, desk, step, fields)
+        if part is None:
+            return False
+        if not group.block.fits(part):
+            self._show_block(group, desk)
+        group.block.add(part)
+        return True
+
+    def _show_block(self, group: Group, desk: Desk) -> None:
+        """Local: what waits is read, and shown to every entry of the group."""
+        with group.entries[0].safeguard.meter.running():
+            part = group.block.take()
+        if part is not None:
+            self._show_all(group.entries, desk, Step.of(part))
 
     def _show_all(self, entries: Sequence[Entry], desk: Desk, step: Step) -> None:
         """To hide what they do, from the first to the last, is on the first one's account."""
-        hidden = nullcontext() if all(only_takes(entry, step) for entry in entries) else self._trace.hidden()
         with ExitStack() as hiding:
             for entry in entries:
                 with entry.safeguard.meter.running():
                     if entry is entries[0]:
-                        hiding.enter_context(hidden)
+                        hiding.enter_context(self._trace.hidden())
                     self._show(entry, desk, step)
             if entries:
                 with entries[0].safeguard.meter.running():
@@ -203,19 +230,14 @@ class Watch:
             entry.held.append(rows if entry.safeguard.reads_inputs else rows.without_inputs())
             if not source.own_forward:
                 rows.logits()
-        elif entry.safeguard.in_blocks:
-            self._enqueue(entry, rows.without_inputs())
         else:
-            entry.show(rows)
-
-    def _enqueue(self, entry: Entry, rows: Rows) -> None:
-        if not entry.block.fits(rows):
-            with self._trace.hidden():
-                entry.show_block()
-        entry.block.add(rows)
+            entry.show(rows.without_inputs() if entry.safeguard.in_blocks else rows)
 
     def conclude(self) -> list[Verdict]:
         """All ranks together: the verdicts of this moment, in the order of the safeguards."""
+        for desk in self.desks:
+            for group in desk.groups:
+                self._show_block(group, desk)
         entries = [entry for desk in self.desks for entry in desk.entries]
         reached = [verdict for entry in entries for verdict in judge(entry, self.fit_seconds)]
         for safeguard in {entry.safeguard: None for entry in entries}:

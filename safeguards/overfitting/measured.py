@@ -17,8 +17,9 @@ from safeguards.core.errors import ConfigurationError, NotApplicable
 from safeguards.core.intervals import alpha_of_look
 from safeguards.core.predictions import Capture, StepOutputs
 from safeguards.core.rows import Rows, Sample, read_rows
-from safeguards.core.training_rows import choose, drawn_from, generators_kept, handed_over, read_batch, training_loader
+from safeguards.core.training_rows import choose, drawn_from, generators_kept, handed_over, training_loader
 from safeguards.core.verdict import Measurement
+from safeguards.overfitting.kept import KeptBatches
 from safeguards.overfitting.measures import classification_losses, generalization_gap
 from safeguards.overfitting.shared import count_shared
 
@@ -71,6 +72,7 @@ class MeasuredGap:
     alpha: float
     seed: int
     loss: Callable[[Tensor, Tensor], Tensor] | None
+    kept: KeptBatches = field(default_factory=KeptBatches, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.fields.target is None:
@@ -81,7 +83,8 @@ class MeasuredGap:
         return "nats" if self.loss is None else ""
 
     def forget(self) -> None:
-        """Nothing is kept from one look to the next."""
+        """Another fit may train on other rows."""
+        self.kept.forget()
 
     def begin(self) -> Seen:
         return Seen(Sample(k=self.samples, seed=self.seed))
@@ -152,7 +155,7 @@ class MeasuredGap:
         return losses
 
     def _training_rows(self, places: Sequence[int], loader: DataLoader[Any], scene: Scene) -> Rows:
-        batch = handed_over(read_batch(loader, places, self.seed), scene.trainer, scene.module)
+        batch = handed_over(self.kept.read(loader, places, self.seed), scene.trainer, scene.module)
         fields = BatchFields(inputs=self.fields.inputs, target=self.fields.target)
         outputs = StepOutputs(
             step=None,

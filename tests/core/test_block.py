@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,7 @@ import torch
 
 from safeguards import BatchFields, Outcome, Rows, Scene, verdicts
 from safeguards.core import block
-from safeguards.core.block import Block
-from tests.core.test_rows import Given, rows
+from safeguards.core.block import Block, Part
 from tests.helpers.toys import PAIR, Accuracy, Net, expected_accuracy, loader, trainer
 from tests.helpers.toys import rows as data
 
@@ -127,30 +127,110 @@ def test_a_failure_in_a_block_is_an_error_of_that_safeguard_alone(tmp_path: Path
     assert "told to fail" in broken.reason
 
 
-def test_groups_of_a_block_are_those_of_its_batches_and_fail_only_when_asked_for() -> None:
-    whole = Block()
-    for part in (rows(), rows(batch={"sex": ["x", "y", "x", "y"]})):
-        whole.add(part.without_inputs())
-    together = whole.take()
-    assert together is not None
-    assert together.groups == {"sex": ["m", "f", "f", "m", "x", "y", "x", "y"]}
-    assert (together.n, together.logits().tolist()) == (8, [5.0, 6.0, 7.0, 8.0] * 2)
-    assert whole.take() is None
+class Counts(Grouped):
+    """Single outputs are nothing to compare with classes."""
+
+    def observe(self, seen: dict[str, Any], rows: Rows, scene: Scene) -> None:
+        seen["counts"] += len(rows.logits())
+
+
+class Taken(Grouped):
+    """Notes the groups of its rows."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._groups: list[Any] = []
+
+    def observe(self, seen: dict[str, Any], rows: Rows, scene: Scene) -> None:
+        super().observe(seen, rows, scene)
+        self._groups += rows.groups["place"]
+
+
+@pytest.mark.parametrize("kind", [Gives, GivesLoss])
+@pytest.mark.parametrize("column", [list, tuple, torch.tensor, np.array], ids=["list", "tuple", "tensor", "array"])
+def test_groups_of_a_block_are_those_of_its_batches(tmp_path: Path, kind: type[Gives], column: Any) -> None:
+    def place(batch: Any) -> Any:
+        return column((batch[0][:, 0] > 0).long().tolist())
+
+    module, fields = kind(), BatchFields(inputs=0, target=1, groups={"place": place})
+    guards = Taken(fields=fields), Taken(fields=fields, name="same"), Grouped(fields=PAIR, name="other")
+    found = validated(tmp_path, module, *guards)
+    assert [guard._sizes for guard in guards[:2]] == [[16, 16, 16, 9] if column is np.array else [57]] * 2
+    assert [v.value for v in found] == [expected_accuracy(module, data())] * 3
+    assert guards[0]._groups == guards[1]._groups == (data().tensors[0][:, 0] > 0).long().tolist()
+
+
+@pytest.mark.parametrize("kind", [Gives, GivesLoss])
+def test_probabilities_are_checked_once_and_rows_in_doubt_are_counted_once(tmp_path: Path, kind: type[Gives]) -> None:
+    class Certain(kind):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x).softmax(1)
+
+    class Half(kind):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x)[:, :1].sigmoid()
+
+    module = Certain()
+    (found,) = validated(tmp_path, module, Grouped(output="probabilities"))
+    assert found.value == expected_accuracy(module, data())
+    for n, outcome in ((28, Outcome.PASS), (30, Outcome.ERROR)):
+        job = trainer(tmp_path, Counts())
+        job.validate(Half(), loader(n), verbose=False)
+        assert [v.outcome for v in verdicts(job)] == [outcome]
+
+
+def part(start: int = 0, fields: BatchFields = PAIR, **changes: Any) -> Part | None:
+    batch = {0: torch.zeros(4, 3), 1: torch.arange(4), "sex": ["m", "f", "f", "m"]} | changes.pop("batch", {})
+    return Part.of(batch, fields, start=start, n=4, outputs=changes.get("outputs", torch.ones(4, 2)))
+
+
+BY_SEX = BatchFields(inputs=0, target=1, groups={"sex": "sex"})
 
 
 @pytest.mark.parametrize(
     "other",
     [
-        {"predict": Given(torch.zeros(4, 2), True)},
-        {"predict": Given(torch.zeros(4, dtype=torch.float64), True)},
-        {"batch": {"y": [0.5, 1.0, 0.0, 1.0]}},
-        {"fields": {"row_id": "id"}},
-        {"fields": {"target": None}},
+        {"outputs": torch.zeros(4)},
+        {"outputs": torch.zeros(4, 2, dtype=torch.float64)},
+        {"batch": {1: torch.zeros(4)}},
+        {"batch": {"sex": torch.zeros(4)}},
+        {"start": 5},
     ],
 )
-def test_rows_of_another_kind_wait_for_the_next_block(other: dict[str, Any]) -> None:
+def test_a_part_of_another_kind_or_from_elsewhere_waits_for_the_next_block(other: dict[str, Any]) -> None:
     waiting = Block()
-    assert waiting.fits(rows(**other))
-    waiting.add(rows())
-    assert waiting.fits(rows())
-    assert not waiting.fits(rows(**other))
+    first, same, odd = part(fields=BY_SEX), part(4, BY_SEX), part(**{"start": 4, "fields": BY_SEX} | other)
+    assert first is not None
+    assert same is not None
+    assert odd is not None
+    assert waiting.fits(odd)
+    waiting.add(first)
+    assert waiting.fits(same)
+    assert not waiting.fits(odd)
+    waiting.add(same)
+    joined = waiting.take()
+    assert joined is not None
+    assert (joined.start, joined.n, joined.batches, joined.outputs.shape) == (0, 8, 2, (8, 2))
+    assert joined.fields[1].tolist() == [0, 1, 2, 3] * 2
+    assert joined.fields["sex"] == ["m", "f", "f", "m"] * 2
+    assert waiting.take() is None
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [{"outputs": torch.zeros(3, 2)}, {"outputs": None}, {"batch": {1: torch.zeros(3)}}, {"batch": {1: [[1]] * 4}}],
+)
+def test_what_is_no_column_with_all_rows_is_not_joined(odd: dict[str, Any]) -> None:
+    assert part(**odd) is None
+
+
+def test_a_part_keeps_no_batch_alive() -> None:
+    pixels = torch.zeros(4, 3)
+    gone = weakref.ref(pixels)
+    kept = part(batch={0: pixels})
+    del pixels
+    assert gone() is None
+    assert kept is not None
+    target = part(fields=BatchFields(inputs=0, target=0))
+    assert target is not None
+    assert target.fields[0].shape == (4, 3), "inputs that are the target are kept as that"

@@ -1,0 +1,114 @@
+"""Training rows are read once in a fit, and look the same at every look."""
+
+from __future__ import annotations
+
+from collections import UserDict
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch.utils.data import DataLoader, Dataset, default_collate
+
+from safeguards import BatchFields, Limit, OverfittingGuard
+from safeguards.core.training_rows import read_batch
+from safeguards.overfitting import kept
+from safeguards.overfitting.kept import KeptBatches
+from tests.overfitting.nets import FIELDS, Net, fit, rows
+
+LIMITS = {"generalization_gap": Limit(at_most=5)}
+
+
+class Counted(Dataset):
+    """Rows with a name, noisy by the global generator, that count how often they are read."""
+
+    def __init__(self) -> None:
+        self.rows, self.read = rows(64), 0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def __getitem__(self, index: int) -> Any:
+        self.read += 1
+        inputs, target = self.rows[index]
+        return inputs + torch.randn(4), target, {"name": f"row {index}", "more": [inputs[:2], 1.5]}
+
+
+class InPlace(Net):
+    """Works on what it is given, with weights that stay."""
+
+    def __init__(self) -> None:
+        super().__init__(learning_rate=0.0)
+        self.body[1].momentum = 0.0
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        return super().forward(inputs.mul_(2))
+
+
+def same(one: Any, other: Any) -> bool:
+    if isinstance(one, torch.Tensor):
+        return torch.equal(one, other)
+    if isinstance(one, dict):
+        return one.keys() == other.keys() and all(same(one[key], other[key]) for key in one)
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(same, one, other))
+    return bool(one == other)
+
+
+def test_a_batch_is_read_once_as_the_loader_reads_it_and_handed_out_in_copies() -> None:
+    loader, batches = DataLoader(Counted(), 8), KeptBatches()
+    expected = read_batch(loader, [5, 3], seed=1)
+    before = loader.dataset.read
+    for _ in range(3):
+        found = batches.read(loader, [5, 3], seed=1)
+        assert same(found, expected)
+        found[0].zero_()
+        found[2]["name"].clear()
+        found[2]["more"][0].zero_()
+    once = loader.dataset.read - before
+    batches.read(loader, [5], seed=1)
+    assert loader.dataset.read - before > once
+    other = DataLoader(Counted(), 8)
+    batches.read(other, [5, 3], seed=1)
+    assert other.dataset.read > 0
+    batches.forget()
+    read = other.dataset.read
+    batches.read(other, [5, 3], seed=1)
+    assert other.dataset.read > read
+
+
+@pytest.mark.parametrize("large", [True, False])
+def test_what_is_large_or_not_known_to_be_copied_is_read_every_time(
+    monkeypatch: pytest.MonkeyPatch, large: bool
+) -> None:
+    if large:
+        monkeypatch.setattr(kept, "MOST_BYTES", 50)
+    collate = default_collate if large else lambda items: UserDict({"x": default_collate(items)})
+    loader, batches = DataLoader(Counted(), 8, collate_fn=collate), KeptBatches()
+    reads = []
+    for _ in range(3):
+        before = loader.dataset.read
+        batches.read(loader, [5, 3], seed=1)
+        reads.append(loader.dataset.read - before)
+    assert len(set(reads)) == 1
+
+
+def test_a_fit_reads_its_training_rows_once_and_the_next_one_anew(tmp_path: Path) -> None:
+    data, guard = Counted(), OverfittingGuard(fields=FIELDS, limits=LIMITS, samples=16)
+    reads = []
+    for epochs in (1, 3, 3):
+        data.read = 0
+        losses = [
+            v.details["train_loss"]
+            for v in fit(tmp_path, guard, module=InPlace, train=DataLoader(data, 16), max_epochs=epochs)
+        ]
+        reads.append(data.read - 64 * epochs)
+        assert losses == pytest.approx([losses[0]] * epochs)
+    assert reads[0] == reads[1] == reads[2] > 0
+
+
+def test_guards_keep_rows_of_their_own() -> None:
+    fields = BatchFields(inputs=0, target=1)
+    one, other = (OverfittingGuard(fields=fields, limits=LIMITS) for _ in range(2))
+    assert one._source.kept is not other._source.kept
+    assert one.state_key == other.state_key
