@@ -299,6 +299,8 @@ class Sample(Generic[T]):
 
 def copied(item: Any) -> Any:
     """Tensors of a row cloned, so that it does not keep its whole batch alive."""
+    if isinstance(item, float):
+        return item
     if isinstance(item, Tensor):
         return item.detach().clone()
     if isinstance(item, dict):

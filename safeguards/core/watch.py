@@ -182,8 +182,8 @@ class Watch:
 
     def _keep(self, group: Group, desk: Desk, step: Step) -> bool:
         """Copy what a group asks of this step, to be read with other steps; False where that cannot be."""
-        first, quiet = group.entries[0], all(only_takes(entry, step) for entry in group.entries)
-        fields = first.safeguard.fields
+        first = group.entries[0]
+        fields, quiet = first.safeguard.fields, only_takes(first, step)
         if fields is None or (not quiet and takes_none(first, desk, self.partitioned)):
             return False
         with first.safeguard.meter.running(), nullcontext() if quiet else self._trace.hidden():
