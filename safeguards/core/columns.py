@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import Any
 
+import numpy as np
 from torch import Tensor
 
 from safeguards.core.errors import FieldError
@@ -123,7 +124,7 @@ def read_labels(values: Any, name: str) -> list[Any]:
         values = values.to_numpy()
     if isinstance(values, Tensor):
         values = values.detach().cpu()
-    labels = values.tolist() if hasattr(values, "tolist") else values
+    labels = _of_times(values) if _are_times(values) else values.tolist() if hasattr(values, "tolist") else values
     if isinstance(labels, (str, bytes)) or not isinstance(labels, Sequence):
         raise FieldError(f"{name} gave a {type(values).__name__}: expected one label per row")
     if labels and isinstance(labels[0], (list, tuple)):
@@ -131,3 +132,13 @@ def read_labels(values: Any, name: str) -> list[Any]:
             raise FieldError(f"{name} gave {len(labels[0])} values per row: expected one label per row")
         return [label[0] for label in labels]
     return list(labels)
+
+
+def _are_times(values: Any) -> bool:
+    return isinstance(values, np.ndarray) and values.dtype.kind in "mM"
+
+
+def _of_times(values: np.ndarray[Any, Any]) -> list[Any]:
+    """As texts, because numpy gives those with nanoseconds as bare counts, and a gap as the smallest of them."""
+    texts = values.astype(str).astype(object)
+    return np.where(np.isnat(values), None, texts).tolist()

@@ -61,6 +61,11 @@ def forward(trainer: Trainer, module: LightningModule, inputs: Any, how: Predict
             raise NotApplicable(
                 f"{type(module).__name__} has no forward: give predict=, outputs_of=, or return logits from the step"
             ) from error
+        except TypeError as error:
+            raise NotApplicable(
+                f"{type(module).__name__} did not take what inputs= gives ({error}): give predict= a function of "
+                "module and inputs that calls it as your steps do"
+            ) from error
 
 
 class Capture:

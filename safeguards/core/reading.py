@@ -158,7 +158,7 @@ class Reader:
         if expected is not None and n != expected:
             raise FieldError(
                 f"a batch has {n} rows where its sampler drew {expected}: which row is which cannot be told; "
-                "a collate function must neither drop nor add rows"
+                "a collate function must neither drop nor add rows, and the first tensor of inputs= must have one each"
             )
         return read_rows(
             step.batch,

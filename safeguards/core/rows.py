@@ -227,7 +227,10 @@ def _as_tensor(value: Any) -> Tensor:
     try:
         return torch.as_tensor(value)
     except (TypeError, ValueError, RuntimeError) as error:
-        raise FieldError(f"target is a {type(value).__name__} that makes no tensor: {error}") from error
+        raise FieldError(
+            f"target is a {type(value).__name__} that makes no tensor ({error}): "
+            "give target= a function of the batch that maps labels to whole numbers"
+        ) from error
 
 
 def _identities(batch: Any, fields: BatchFields, n: int, arrived: int, positions: Tensor | None) -> tuple[Tensor, bool]:

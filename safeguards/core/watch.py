@@ -79,7 +79,8 @@ class Watch:
             self.desks.append(Desk(name=name, places=places, entries=entries))
         if (mode := _mode(self.trainer)) != "sequential":
             self._refuse(
-                f"the loaders are combined as {mode!r}: rows can be told apart only where they come one by one"
+                f"the loaders are combined as {mode!r}: rows can be told apart only where they come one by one; "
+                'give a list of loaders, or CombinedLoader(loaders, mode="sequential")'
             )
 
         if self.partitioned and self.ranks.world > 1:

@@ -66,7 +66,10 @@ def label_of(value: object, attribute: str) -> Label:
         number = float(value)
         return ("number", str(int(number)) if number.is_integer() else repr(number))
     if not isinstance(value, str):
-        raise FieldError(f"group {attribute!r}: a label is a {type(value).__name__}, not a str, number, bool or None")
+        raise FieldError(
+            f"group {attribute!r}: a label is of type {type(value).__name__}, not a str, number, bool or None; "
+            "give texts or numbers, as .astype(str) makes"
+        )
     if len(value) > LONGEST_LABEL:
         raise FieldError(f"group {attribute!r}: a label has {len(value)} characters; free text is no group")
     return ("text", str(value))

@@ -27,28 +27,27 @@ FEWEST_ROWS = 30
 def classification_losses(logits: Tensor, target: Tensor) -> Tensor:
     """Loss of each row in nats, float64 ``(N,)``: 0 is a certain and right answer, ln C that of an even guess.
 
-    Cross-entropy for logits ``(N, C)`` and classes 0 to C-1; binary cross-entropy for one logit ``(N,)`` and targets
-    within [0, 1]. A row whose logits are not finite has a loss that is not finite.
+    Cross-entropy for logits ``(N, C)`` and classes 0 to C-1; binary cross-entropy for one logit ``(N,)`` and classes 0
+    and 1. A row whose logits are not finite has a loss that is not finite.
     Raises ``ValueError`` when shapes or targets do not fit; another loss belongs into ``loss=``.
     """
     if target.shape != logits.shape[:1]:
         shapes = f"logits {tuple(logits.shape)} and target {tuple(target.shape)}"
         raise ValueError(f"{shapes}: expected one target per row; give loss= for anything else")
     if logits.ndim == 1:
-        _refuse(target, 0, 1, "one logit per row takes targets within [0, 1]")
+        _refuse(target, 0, 1, "one logit per row takes the classes 0 and 1")
         return functional.binary_cross_entropy_with_logits(logits.double(), target.double(), reduction="none")
     classes = logits.shape[1]
-    whole = target.long()
     _refuse(target, 0, classes - 1, f"{classes} logits per row take the classes 0 to {classes - 1}")
-    if not torch.equal(whole.to(target.dtype), target):
-        raise ValueError(f"the target holds fractions, but {classes} logits per row take whole classes; give loss=")
-    return functional.cross_entropy(logits.double(), whole, reduction="none")
+    return functional.cross_entropy(logits.double(), target.long(), reduction="none")
 
 
 def _refuse(target: Tensor, low: int, high: int, rule: str) -> None:
     wrong = target[~((target >= low) & (target <= high))]
     if wrong.numel():
         raise ValueError(f"the target holds {wrong[0].item():g}, but {rule}; give loss= for anything else")
+    if not torch.equal(target.long().to(target.dtype), target):
+        raise ValueError(f"the target holds fractions, but {rule}; give loss= for anything else")
 
 
 def welch_interval(first: Sequence[float], second: Sequence[float], alpha: float) -> tuple[float, float]:

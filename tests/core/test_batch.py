@@ -22,6 +22,10 @@ class Patient:
     meta: dict[str, torch.Tensor]
 
 
+class Slotted:
+    __slots__ = ("x",)
+
+
 @pytest.mark.parametrize(
     ("batch", "selector"),
     [
@@ -51,6 +55,8 @@ def test_every_form(batch: object, selector: object) -> None:
         (X, 1, ["Tensor", "(3, 2)"]),
         (Patient(X, {}), "meta.y", ["Patient", "meta", "x"]),
         ((X, Y), lambda batch: batch["no"], ["target", "<lambda>", "TypeError"]),
+        (Slotted(), "sex", ["target='sex'", "Slotted"]),
+        (None, "sex", ["target='sex'", "NoneType"]),
     ],
 )
 def test_missing_field_names_field_type_and_keys(batch: object, selector: object, words: list[str]) -> None:
@@ -112,6 +118,9 @@ def test_labels_become_plain() -> None:
     assert read_labels(torch.tensor([1, 2]), "g") == [1, 2]
     assert read_labels(torch.tensor([[1], [2]]), "g") == [1, 2]
     assert read_labels(pd.Series(["a", None]), "g") == ["a", None]
+    dates = pd.Series(pd.to_datetime(["2020-01-31", None]))
+    assert read_labels(dates, "g") == ["2020-01-31T00:00:00.000000000", None]
+    assert read_labels(dates.to_numpy().astype("datetime64[D]"), "g") == ["2020-01-31", None]
     with pytest.raises(FieldError, match="2 values per row"):
         read_labels(torch.ones(3, 2), "g")
     with pytest.raises(FieldError, match="expected one label per row"):

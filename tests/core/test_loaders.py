@@ -69,6 +69,7 @@ def test_loaders_that_come_together_are_refused(tmp_path: Path) -> None:
     found = verdicts(validated(tmp_path, both, Accuracy(fields=fields), Both()))
     assert {v.outcome for v in found} == {Outcome.ERROR}
     assert "combined as 'max_size'" in found[0].reason
+    assert 'CombinedLoader(loaders, mode="sequential")' in found[0].reason
 
 
 class AtTheEnd(Accuracy):

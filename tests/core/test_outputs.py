@@ -61,6 +61,22 @@ def test_safeguards_that_ask_alike_share_one_forward(tmp_path: Path, other: dict
     assert module.count - 1 == forwards
 
 
+def test_a_forward_that_takes_something_else_is_told_with_the_remedy(tmp_path: Path) -> None:
+    class TwoInputs(Net):
+        def forward(self, x: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
+            return super().forward(x * mask)
+
+        def validation_step(self, batch: Any, _: int) -> None:
+            """Calls the model in its own way."""
+
+    job = trainer(tmp_path, Accuracy())
+    job.validate(TwoInputs(), loader(20), verbose=False)
+    (found,) = verdicts(job)
+    assert found.outcome is Outcome.ERROR
+    assert "missing 1 required positional argument: 'mask'" in found.reason
+    assert "give predict=" in found.reason
+
+
 def test_predict_stands_in_for_a_missing_forward(tmp_path: Path) -> None:
     class NoForward(Net):
         forward = None  # type: ignore[assignment]

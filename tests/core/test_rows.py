@@ -72,6 +72,11 @@ def test_fields_of_different_length_are_refused() -> None:
         assert rows(batch={"sex": ["m", "f", "f"]}).groups
 
 
+def test_targets_in_words_are_refused_with_the_remedy() -> None:
+    with pytest.raises(FieldError, match="give target= a function of the batch that maps labels to whole numbers"):
+        rows(batch={"y": ["no", "yes", "no", "yes"]})
+
+
 def test_rows_that_come_one_by_one_are_refused() -> None:
     with pytest.raises(FieldError, match="target is a single value: a loader must give rows in batches"):
         rows(batch={"y": torch.tensor(1)})

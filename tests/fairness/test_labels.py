@@ -37,7 +37,12 @@ def test_texts_stay_as_they_are():
 
 @pytest.mark.parametrize(
     ("values", "word"),
-    [([("a", "b")], "a label is a tuple"), ([["a"]], "unhashable"), ([b"F"], "bytes"), (["x" * 201], "201 characters")],
+    [
+        ([("a", "b")], r"a label is of type tuple, .*; give texts or numbers, as \.astype\(str\) makes"),
+        ([["a"]], "unhashable"),
+        ([b"F"], "bytes"),
+        (["x" * 201], "201 characters"),
+    ],
 )
 def test_what_cannot_name_a_group_is_an_error_with_the_attribute(values, word):
     with pytest.raises(FieldError, match=word) as caught:
