@@ -32,7 +32,8 @@ def asked_of(
 ) -> Answers:
     """What the module answers on the test rows of the data that a training configuration describes, as `answers` does.
 
-    Raises `ConfigurationError` without jsonargparse, which makes the data module as LightningCLI does.
+    Raises `ConfigurationError` without jsonargparse, which makes the data module as LightningCLI does, and `DataRefused`
+    where the data module raises ``ValueError``, which is how it says that a file is not what it can take.
     """
     return answers(module, _batches(training), fields, attack=attack, first_of_each=first_of_each)
 
@@ -57,9 +58,12 @@ def paths_of(files: Mapping[str, str], delivery: Delivery) -> dict[str, str]:
 
 def _batches(training: Mapping[str, Any]) -> Iterable[Any]:
     data = _data(training)
-    data.prepare_data()
-    data.setup("test")
-    found: Iterable[Any] = data.test_dataloader()
+    try:
+        data.prepare_data()
+        data.setup("test")
+        found: Iterable[Any] = data.test_dataloader()
+    except ValueError as error:
+        raise DataRefused(f"{type(data).__name__} cannot take the data: {error}") from error
     return found
 
 

@@ -11,7 +11,7 @@ from pytorch_lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
 from safeguards import BatchFields, ConfigurationError
-from safeguards.retraining import asked_of, paths_of
+from safeguards.retraining import DataRefused, asked_of, paths_of
 from safeguards.retraining.intake import Delivery, Manifest
 
 FIELDS = BatchFields(inputs="x", target="y", row_id="id")
@@ -33,6 +33,13 @@ class Rows(LightningDataModule):
         return DataLoader(self.rows, batch_size=2)  # type: ignore[arg-type]
 
 
+class Torn(Rows):
+    """Does not find in its file what it needs."""
+
+    def setup(self, stage: str | None = None) -> None:
+        raise ValueError("the table has no column 'paid'")
+
+
 class Sign(torch.nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.cat([-x, x], dim=1)
@@ -44,6 +51,11 @@ def test_the_configured_data_are_asked_for_their_test_rows() -> None:
     assert found.ids.tolist() == [0, 1, 2, 3, 4]
     assert found.right.sum() >= 4
     assert configuration["data"]["init_args"] == {"count": 5}
+
+
+def test_data_that_their_own_module_cannot_take_are_refused() -> None:
+    with pytest.raises(DataRefused, match="Torn cannot take the data: the table has no column 'paid'"):
+        asked_of(Sign(), {"data": {"class_path": f"{__name__}.Torn"}}, FIELDS)
 
 
 def test_without_the_package_that_makes_the_data_the_remedy_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
