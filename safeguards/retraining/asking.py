@@ -25,7 +25,7 @@ from safeguards.core.predictions import answered
 if TYPE_CHECKING:
     from safeguards import BatchFields, ThreatModel
 
-__all__ = ["UNLABELLED", "Answers", "Attack", "answers", "classes_of", "same_rows"]
+__all__ = ["UNLABELLED", "Answers", "Attack", "answers", "classes_of", "ids_of", "refuse_repeated", "same_rows"]
 
 Flags = npt.NDArray[np.bool_]
 
@@ -62,11 +62,7 @@ class Answers:
     groups: Mapping[str, npt.NDArray[np.str_]]
 
     def __post_init__(self) -> None:
-        again = len(self.ids) - len(np.unique(self.ids))
-        if again:
-            raise DataRefused(
-                f"{again} of {len(self.ids)} rows have the row id of another; deliver each row once, with its own id"
-            )
+        refuse_repeated(self.ids)
 
     @property
     def right(self) -> Flags:
@@ -119,6 +115,20 @@ def answers(
     return Answers(**whole)
 
 
+def refuse_repeated(ids: npt.NDArray[np.int64]) -> None:
+    """Raises `DataRefused` where rows share a row id."""
+    again = len(ids) - len(np.unique(ids))
+    if again:
+        raise DataRefused(
+            f"{again} of {len(ids)} rows have the row id of another; deliver each row once, with its own id"
+        )
+
+
+def ids_of(given: Any) -> Tensor:
+    """Of N rows, (N,) whole numbers that tell them apart."""
+    return given.long() if isinstance(given, Tensor) else hash_ids(read_labels(given, "row_id"))
+
+
 def same_rows(champion: Answers, challenger: Answers) -> None:
     """Raises `FieldError` unless both answered the same rows, of the same classes and groups, in the same order."""
     if not np.array_equal(champion.ids, challenger.ids):
@@ -133,7 +143,7 @@ def same_rows(champion: Answers, challenger: Answers) -> None:
 
 def _part(module: nn.Module, batch: Any, fields: BatchFields, attack: Attack | None) -> dict[str, Any]:
     inputs = select(batch, fields.inputs, "inputs")
-    ids = _ids(select(batch, fields.row_id, "row_id"))  # type: ignore[arg-type]
+    ids = ids_of(select(batch, fields.row_id, "row_id"))  # type: ignore[arg-type]
     target = None if fields.target is None else classes_of(select(batch, fields.target, "target"))
     with torch.no_grad():
         predicted, confidence = _said(_logits(module, inputs, rows_of(inputs, "inputs")))
@@ -171,10 +181,6 @@ def classes_of(given: Any) -> Tensor:
     """Of N rows, (N,) whole numbers: `UNLABELLED` where a batch has a number below 0, or NaN."""
     found = torch.as_tensor(given)
     return torch.where((found >= 0) & torch.isfinite(found), found, UNLABELLED).long()
-
-
-def _ids(given: Any) -> Tensor:
-    return given.long() if isinstance(given, Tensor) else hash_ids(read_labels(given, "row_id"))
 
 
 def _logits(module: nn.Module, inputs: Any, n: int) -> Tensor:

@@ -33,7 +33,7 @@ from safeguards.retraining.comparing import FROZEN, compared
 from safeguards.retraining.deciding import decision, refuse_broken
 from safeguards.retraining.keeping import MODEL, Kept
 from safeguards.retraining.shelf import DELIVERY, Shelf
-from safeguards.retraining.testrows import asked_of, paths_of, refuse_unlabelled
+from safeguards.retraining.testrows import asked_of, paths_of, refuse_incomparable
 from safeguards.retraining.training import trained
 from safeguards.retraining.warm import SearchFor, searched
 from safeguards.search import place
@@ -98,7 +98,8 @@ class Round:
         """Hold schema and columns against the data that the champion learned from, and decide.
 
         ``when`` is "new data", "drift" or "audit"; a live audit that ``opened`` a retraining speaks of one champion.
-        Raises `DataRefused` before anything is trained, where a retraining is called for and test rows lack labels.
+        Raises `DataRefused` before anything is trained, where a retraining is called for and test rows lack labels or
+        share a row id.
         """
         reigning = self.reigning
         spoken = opened if opened and reigning and opened.model == reigning.record.digest else None
@@ -113,7 +114,7 @@ class Round:
             drift_counts=when != "audit",
         )
         if made.retrain:
-            refuse_unlabelled(self.configured({}), BatchFields(**self.fields))
+            refuse_incomparable(self.configured({}), BatchFields(**self.fields))
         return {
             "retrain": made.retrain,
             "reason": made.reason,

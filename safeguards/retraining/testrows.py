@@ -7,10 +7,11 @@ from copy import deepcopy
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
 
 from safeguards.core.batch import select
 from safeguards.core.errors import ConfigurationError, DataRefused
-from safeguards.retraining.asking import UNLABELLED, Answers, Attack, answers, classes_of
+from safeguards.retraining.asking import UNLABELLED, Answers, Attack, answers, classes_of, ids_of, refuse_repeated
 from safeguards.retraining.intake import Delivery
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
     from safeguards import BatchFields
 
-__all__ = ["asked_of", "paths_of", "refuse_unlabelled"]
+__all__ = ["asked_of", "paths_of", "refuse_incomparable"]
 
 
 def asked_of(
@@ -32,17 +33,24 @@ def asked_of(
 ) -> Answers:
     """What the module answers on the test rows of the data that a training configuration describes, as `answers` does.
 
-    Raises `ConfigurationError` without jsonargparse, which makes the data module as LightningCLI does, and `DataRefused`
-    where the data module raises ``ValueError``, which is how it says that a file is not what it can take.
+    Raises `ConfigurationError` without jsonargparse, which makes the data module as LightningCLI does, and
+    `DataRefused` where the data module raises ``ValueError``: that is how it says that a file is not what it can take.
     """
     return answers(module, _batches(training), fields, attack=attack, first_of_each=first_of_each)
 
 
-def refuse_unlabelled(training: Mapping[str, Any], fields: BatchFields) -> None:
-    """Raises `DataRefused` where a test row has no label: whatever were trained, it could not be compared on that."""
-    if fields.target is None:
-        return
-    labels = torch.cat([classes_of(select(batch, fields.target, "target")) for batch in _batches(training)])
+def refuse_incomparable(training: Mapping[str, Any], fields: BatchFields) -> None:
+    """Raises `DataRefused` where a test row has no label, or the row id of another: whatever were trained, it could not
+    be compared on those.
+    """
+    batches = list(_batches(training))
+    if fields.row_id is not None:
+        refuse_repeated(torch.cat([ids_of(select(batch, fields.row_id, "row_id")) for batch in batches]).numpy())
+    if fields.target is not None:
+        _refuse_unlabelled(torch.cat([classes_of(select(batch, fields.target, "target")) for batch in batches]))
+
+
+def _refuse_unlabelled(labels: Tensor) -> None:
     missing = int((labels == UNLABELLED).sum())
     if missing:
         raise DataRefused(

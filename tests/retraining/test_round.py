@@ -57,13 +57,26 @@ class Late(LightningDataModule):
         return DataLoader([{"x": torch.zeros(2), "y": y, "id": at} for at, y in enumerate(labels)], batch_size=2)  # type: ignore[arg-type]
 
 
-def test_rows_without_labels_are_refused_before_anything_is_trained(tmp_path: Path) -> None:
+class Twice(LightningDataModule):
+    """Three test rows, two of which have one row id."""
+
+    def test_dataloader(self) -> DataLoader[object]:
+        return DataLoader([{"x": torch.zeros(2), "y": 1, "id": at} for at in (1, 2, 1)], batch_size=2)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [("Late", "2 of 3 test rows have no label"), ("Twice", "1 of 3 rows have the row id of another")],
+)
+def test_rows_without_labels_or_ids_of_their_own_are_refused_before_anything_is_trained(
+    tmp_path: Path, data: str, why: str
+) -> None:
     fields = {"inputs": "x", "target": "y", "row_id": "id"}
     given = {"delivery": Delivery(folder=tmp_path, manifest=Manifest(files=())), "files": {}, "fields": fields}
-    training = {"data": {"class_path": f"{__name__}.Late"}}
+    training = {"data": {"class_path": f"{__name__}.{data}"}}
     this = one(tmp_path, training=training, look_for=SimpleNamespace(limit=None), **given)
     this.job.step("meet", lambda _: {"champion": None})
-    with pytest.raises(DataRefused, match="2 of 3 test rows have no label"):
+    with pytest.raises(DataRefused, match=why):
         this.look(tmp_path, forced=True, when="new data")
 
 
