@@ -40,10 +40,14 @@ Settings = TypeVar("Settings")
 class Parser(ArgumentParser):
     """Says what is wrong in one line."""
 
-    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        from pipelines.typos import one_line  # loads torch, which a scheduler that waits for weeks does without
+    keys: tuple[str, ...] = ()
 
-        print(f"error: {one_line(message)}", file=sys.stderr)
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if not self.exit_on_error:  # a parser inside the parser: the outer one tells it
+            super().error(message, ex)
+        from pipelines.typos import one_line, wrong_key  # loads torch, which a scheduler that waits does without
+
+        print(f"error: {wrong_key(message, self.keys) or one_line(message)}", file=sys.stderr)
         raise SystemExit(WRONG_CONFIGURATION) from ex
 
     @classmethod
@@ -54,6 +58,7 @@ class Parser(ArgumentParser):
         parser = cls(prog=prog, description=(text or "").partition("\n")[0])
         parser.add_argument("--config", action="config", help="a YAML file such as those in conf/")
         parser.add_class_arguments(settings)
+        parser.keys = ("config", *parser.get_defaults().keys())
         given = parser.parse_args(arguments)
         given.pop("config")
         told = yaml.safe_load(parser.dump(given, skip_unset=False))

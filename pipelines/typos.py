@@ -19,10 +19,13 @@ from pytorch_lightning.cli import LightningArgumentParser
 import safeguards
 from safeguards.tracking import safe_line
 
-__all__ = ["one_line"]
+__all__ = ["one_line", "wrong_key"]
 
 TOP_LEVEL = ("trainer", "seed_everything", "ckpt_path", "optimizer", "lr_scheduler", "config")
 MODULES = tuple(f"{place}{part}" for place in ("model", "data") for part in ("", ".class_path", ".init_args"))
+_WRONG_KEY = re.compile(
+    r"^(?:Group '(?P<group>[^']+)' does not accept option '|Option '|unrecognized arguments: --)(?P<wrong>[^'\s=]+)"
+)
 _VALUE = re.compile(r"((?:Got|Given) value: )(.*)")
 FOLDED_LENGTH = 300  # characters of a message that has no other form: enough for the key and what is wrong
 LISTED = 16  # names that a reader takes in at a glance
@@ -36,6 +39,15 @@ def one_line(message: str) -> str:
         if found:
             return _key(message) + safe_line(explain(found))
     return _fold(message)
+
+
+def wrong_key(message: str, keys: Iterable[str]) -> str | None:
+    """What ``message`` says of a key that a command does not have, with the nearest of its ``keys``; None otherwise."""
+    found = _WRONG_KEY.search(message)
+    if found is None:
+        return None
+    wrong = ".".join(part for part in (found["group"], found["wrong"]) if part)
+    return safe_line(f"there is no key {wrong!r}{_nearest(wrong, keys)}")
 
 
 def _key_before(found: re.Match[str]) -> str:

@@ -45,3 +45,20 @@ def test_a_full_disk_is_one_line_and_worth_another_try(capsys: pytest.CaptureFix
         "error: OSError: [Errno 28] No space left on device: 'shelf/data'; mend that and call this again, what is done "
         "is not done again\n"
     )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "near"),
+    [
+        ("--look.alfa=0.1", "look.alpha"),
+        ("--notice.comand=[x]", "notice.command"),
+        ("--attack={stepz: 3}", "attack: Attack has no option 'stepz'; did you mean 'steps'"),
+    ],
+)
+def test_a_wrong_key_is_told_with_the_nearest_of_this_command(
+    arguments: str, near: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        retrain.parse([f"--config={CONF / 'retrain.yaml'}", arguments])
+    (line,) = capsys.readouterr().err.splitlines()
+    assert near in line

@@ -1,6 +1,6 @@
 import pytest
 
-from pipelines.typos import one_line
+from pipelines.typos import one_line, wrong_key
 
 CLASS_OPTION = """Parser key "trainer.callbacks":
   Does not validate against any of the Union subtypes
@@ -47,6 +47,19 @@ def test_the_innermost_value_is_the_one_shown():
 )
 def test_each_form_is_one_line_with_its_remedy(message, said):
     assert said in one_line(message)
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        ("unrecognized arguments: --fource true", "there is no key 'fource'; did you mean 'force'?"),
+        ("Option 'fource' is not accepted", "there is no key 'fource'; did you mean 'force'?"),
+        ("Group 'look' does not accept option 'alfa'", "there is no key 'look.alfa'; did you mean 'look.alpha'?"),
+        ("Expected a path but none.yaml either not accessible", None),
+    ],
+)
+def test_a_wrong_key_is_held_against_the_keys_of_its_own_command(message, said):
+    assert wrong_key(message, ["force", "look.alpha", "when"]) == said
 
 
 def test_a_message_of_another_form_is_folded_and_short():
