@@ -167,7 +167,7 @@ def _shape_of(batch: Any) -> str:
         return f"a {type(batch).__name__} with positions 0 to {len(batch) - 1}"
     if isinstance(batch, Tensor):
         return f"a single Tensor of shape {tuple(batch.shape)}"
-    names = list(getattr(batch, "__dataclass_fields__", None) or getattr(batch, "__dict__", ()))
+    names: list[str] = list(getattr(batch, "__dataclass_fields__", ()) or getattr(batch, "__dict__", ()))
     return f"a {type(batch).__name__} with attributes {sorted(names)}"
 
 

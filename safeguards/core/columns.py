@@ -140,5 +140,5 @@ def _are_times(values: Any) -> bool:
 
 def _of_times(values: np.ndarray[Any, Any]) -> list[Any]:
     """As texts, because numpy gives those with nanoseconds as bare counts, and a gap as the smallest of them."""
-    texts = values.astype(str).astype(object)
-    return np.where(np.isnat(values), None, texts).tolist()
+    gaps = np.isnat(values).tolist()
+    return [None if gap else text for gap, text in zip(gaps, values.astype(str).tolist(), strict=True)]
