@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 from weakref import ref
 
+import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
@@ -15,10 +16,15 @@ from safeguards.core.training_rows import read_batch
 __all__ = ["KeptBatches"]
 
 MOST_BYTES = 2**26
+ROWS_READ_AGAIN = 32
 
 
 class KeptBatches:
-    """Batches of the loader that trains; what is handed out is a copy, so that a model may work on it in place."""
+    """Batches of the loader that trains; what is handed out is a copy, so that a model may work on it in place.
+
+    A data set may change while it is trained on, as with labels that are corrected. So some rows are read again
+    whenever the batch that was kept first is asked for, which is once a look: where they differ, all are read anew.
+    """
 
     def __init__(self) -> None:
         self.forget()
@@ -27,28 +33,37 @@ class KeptBatches:
         """Read all of them anew."""
         self._of: ref[DataLoader[Any]] | None = None
         self._batches: dict[tuple[int, ...], Any] = {}
+        self._some_rows: Any = None
         self._bytes = 0
 
     def read(self, loader: DataLoader[Any], positions: Sequence[int], seed: int) -> Any:
         """As `read_batch`."""
-        if self._of is None or self._of() is not loader:
+        at = tuple(positions)
+        if self._of is None or self._of() is not loader or self._changed(loader, at, seed):
             self.forget()
             self._of = ref(loader)
-        at = tuple(positions)
         if at in self._batches:
             return _copied(self._batches[at])
         batch = read_batch(loader, positions, seed)
-        self._keep(at, batch)
+        self._keep(loader, at, batch, seed)
         return batch
 
-    def _keep(self, at: tuple[int, ...], batch: Any) -> None:
+    def _keep(self, loader: DataLoader[Any], at: tuple[int, ...], batch: Any, seed: int) -> None:
         try:
             size = _bytes(batch)
         except TypeError:
             return
         if self._bytes + size <= MOST_BYTES:
+            if not self._batches:
+                self._some_rows = read_batch(loader, at[:ROWS_READ_AGAIN], seed)
             self._bytes += size
             self._batches[at] = _copied(batch)
+
+    def _changed(self, loader: DataLoader[Any], at: tuple[int, ...], seed: int) -> bool:
+        """Whether the set gives other rows than before, asked at the first batch."""
+        if at != next(iter(self._batches), None):
+            return False
+        return not _same(read_batch(loader, at[:ROWS_READ_AGAIN], seed), self._some_rows)
 
 
 def _bytes(tree: Any) -> int:
@@ -72,6 +87,18 @@ def _copied(tree: Any) -> Any:
     if type(tree) in (list, tuple) and not _plain(tree):
         return type(tree)(map(_copied, tree))
     return tree[:] if type(tree) is list else tree
+
+
+def _same(one: Any, other: Any) -> bool:
+    if type(one) is not type(other):
+        return False
+    if type(one) is Tensor:
+        return torch.equal(one, other)
+    if type(one) is dict:
+        return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
+    if type(one) in (list, tuple):
+        return len(one) == len(other) and all(map(_same, one, other))
+    return bool(one == other)
 
 
 def _plain(values: Sequence[Any]) -> bool:

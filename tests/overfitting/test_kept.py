@@ -23,7 +23,7 @@ class Counted(Dataset):
     """Rows with a name, noisy by the global generator, that count how often they are read."""
 
     def __init__(self) -> None:
-        self.rows, self.read = rows(64), 0
+        self.rows, self.read, self.name = rows(64), 0, "row"
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -31,7 +31,7 @@ class Counted(Dataset):
     def __getitem__(self, index: int) -> Any:
         self.read += 1
         inputs, target = self.rows[index]
-        return inputs + torch.randn(4), target, {"name": f"row {index}", "more": [inputs[:2], 1.5]}
+        return inputs + torch.randn(4), target, {"name": f"{self.name} {index}", "more": [inputs[:2], 1.5]}
 
 
 class InPlace(Net):
@@ -93,8 +93,11 @@ def test_what_is_large_or_not_known_to_be_copied_is_read_every_time(
     assert len(set(reads)) == 1
 
 
-def test_a_fit_reads_its_training_rows_once_and_the_next_one_anew(tmp_path: Path) -> None:
-    data, guard = Counted(), OverfittingGuard(fields=FIELDS, limits=LIMITS, samples=16)
+def test_a_fit_reads_its_training_rows_once_and_the_next_one_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "ROWS_READ_AGAIN", 2)
+    data, guard = Counted(), OverfittingGuard(fields=FIELDS, limits=LIMITS, samples=48)
     reads = []
     for epochs in (1, 3, 3):
         data.read = 0
@@ -104,7 +107,42 @@ def test_a_fit_reads_its_training_rows_once_and_the_next_one_anew(tmp_path: Path
         ]
         reads.append(data.read - 64 * epochs)
         assert losses == pytest.approx([losses[0]] * epochs)
-    assert reads[0] == reads[1] == reads[2] > 0
+    two_rows_again = 3  # the first of them once more, because it draws
+    assert reads == [reads[0], reads[0] + 2 * two_rows_again, reads[1]]
+    assert reads[0] > 48
+
+
+@pytest.mark.parametrize("what", ["a label", "an input", "a name"])
+def test_where_the_set_has_changed_all_of_it_is_read_anew(what: str) -> None:
+    loader, batches = DataLoader(Counted(), 8), KeptBatches()
+    for positions in ([5, 3], [7, 1]):
+        batches.read(loader, positions, seed=1)
+    inputs, targets = loader.dataset.rows.tensors
+    if what == "a label":
+        targets[[3, 1]] = 1 - targets[[3, 1]]
+    elif what == "an input":
+        inputs[[3, 1]] += 1e-3
+    else:
+        loader.dataset.name = "another"
+    for positions in ([5, 3], [7, 1]):
+        assert same(batches.read(loader, positions, seed=1), read_batch(loader, positions, seed=1))
+
+
+def test_a_fit_that_corrects_its_labels_is_judged_on_those_it_has(tmp_path: Path) -> None:
+    data = Counted()
+    right = data.rows.tensors[1].clone()
+
+    class Corrects(InPlace):
+        def on_train_epoch_start(self) -> None:
+            data.rows.tensors[1].copy_(right if self.current_epoch else 1 - right)
+
+    guard = OverfittingGuard(fields=FIELDS, limits=LIMITS, samples=16)
+    first, second, third = (
+        verdict.details["train_loss"]
+        for verdict in fit(tmp_path, guard, module=Corrects, train=DataLoader(data, 16), max_epochs=3)
+    )
+    assert abs(first - second) > 0.01
+    assert second == third
 
 
 def test_guards_keep_rows_of_their_own() -> None:
