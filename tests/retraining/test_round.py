@@ -117,7 +117,7 @@ def test_no_card_repeats_the_history_of_another_model(tmp_path: Path, monkeypatc
         "after": 1,
     }
     written = History(entries=(), problems=(), model="other").next(**moves, version=1, record="a" * 64, policy="b" * 64)
-    foreign = SimpleNamespace(name="risk", history=lambda: [written.text(None)], home_problems=list)
+    foreign = SimpleNamespace(name="risk", history=lambda: [written.text(None)], home_problems=list, witness=None)
     monkeypatch.setattr(Record, "read", lambda _: SimpleNamespace(tracking_run=None))
     monkeypatch.setattr("safeguards.retraining.round.write_card", lambda *_, **__: None)
     this = one(tmp_path, registry=foreign)
