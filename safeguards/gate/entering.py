@@ -146,7 +146,7 @@ class Gate:
 
     def _about_chain(self, record: Record) -> list[str]:
         known = {one.tags[RECORD] for one in self.registry.versions() if RECORD in one.tags}
-        known = (known | {entry.record for entry in self.history.entries}) - {record.digest}
+        known = (known | {entry.record for entry in self.history.entries if entry.version}) - {record.digest}
         if record.previous is None and known:
             return ["previous: it was sealed as the first of its model, and it is not: seal it again"]
         if record.previous is not None and record.previous not in known:

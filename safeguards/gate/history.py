@@ -152,14 +152,15 @@ class History:
         return [entry for entry in self.entries if entry.record == record]
 
     def attempts(self, *, other_than: str, now: datetime, days: float) -> int:
-        """How many candidates were ruled on in the ``days`` before ``now``, but for that of the record ``other_than``.
+        """How many candidates met a champion in the ``days`` before ``now``, but for that of the record ``other_than``.
 
         One that comes again counts once more only where there was another champion to beat. A training on the same
         data with other code or packages is a candidate of its own: it may be the lucky one.
         """
         earliest = now - timedelta(days=days)
         ruled = [entry for entry in self.entries if entry.is_ruling and _after(entry.when, earliest)]
-        return len({(entry.record, entry.before) for entry in ruled} - {(other_than, self.champion)})
+        met = {(entry.record, entry.before) for entry in ruled if entry.before is not None}
+        return len(met - {(other_than, self.champion)})
 
     def next_by_hand(self, action: Action, *, now: datetime | None, who: str | None, **parts: Any) -> Entry:
         """As `next`, for what somebody does without a policy: by this user and at this moment, unless it is told."""

@@ -8,7 +8,7 @@ from safeguards import ConfigurationError
 from safeguards.core.errors import RegistryError
 from safeguards.gate import audit, champion, countersign, promote, rollback
 from tests.core.test_signing import keys
-from tests.gate.evidence import GOOD, NOW, policy
+from tests.gate.evidence import GOOD, NOW, C, policy
 from tests.gate.memory import MemoryRegistry
 from tests.gate.test_countersigning import have
 from tests.gate.test_promotion import ASKED, entries, make
@@ -78,6 +78,17 @@ def test_a_model_that_the_store_does_not_know_is_not_made_for_it(tmp_path, regis
     folder, _ = spoilt(tmp_path, registry, "weights")
     assert promote(folder, policy=ASKED, registry=registry).reasons[0].startswith("evidence: ")
     assert registry.history() == []
+
+
+def test_beside_versions_that_no_gate_made_a_first_candidate_may_follow_one_turned_away(tmp_path, registry):
+    """Its record is chained to none, as sealing it again would be: what was turned away got no version to chain to."""
+    (tmp_path / "old").mkdir()
+    registry.register(tmp_path / "old", C, tags={})
+    folder, _ = spoilt(tmp_path, registry, "churn")
+    promote(folder, policy=ASKED, registry=registry)
+    assert [one.action for one in entries(registry)] == ["turned away"]
+    folder, _ = make(tmp_path / "mended", registry, seed=6)
+    assert promote(folder, policy=ASKED, registry=registry).reasons == ()
 
 
 def test_who_is_overtaken_writes_the_next_entry(tmp_path, registry):
