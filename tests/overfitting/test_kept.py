@@ -98,12 +98,12 @@ def test_a_fit_reads_its_training_rows_once_and_the_next_one_anew(
 ) -> None:
     monkeypatch.setattr(kept, "ROWS_READ_AGAIN", 2)
     data, guard = Counted(), OverfittingGuard(fields=FIELDS, limits=LIMITS, samples=48)
+    loader = DataLoader(data, 16)
     reads = []
     for epochs in (1, 3, 3):
         data.read = 0
         losses = [
-            v.details["train_loss"]
-            for v in fit(tmp_path, guard, module=InPlace, train=DataLoader(data, 16), max_epochs=epochs)
+            v.details["train_loss"] for v in fit(tmp_path, guard, module=InPlace, train=loader, max_epochs=epochs)
         ]
         reads.append(data.read - 64 * epochs)
         assert losses == pytest.approx([losses[0]] * epochs)
