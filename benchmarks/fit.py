@@ -92,9 +92,9 @@ def measure() -> Result:
             f"size), {_epochs()}, in batches of {BATCH}, a validation after each, one process. The perceptron has two "
             f"hidden layers. {ROUNDS} rounds, in each every arm once; a ratio compares two fits of one round, and the "
             "interval is that of its median (sign test), with the confidence beside it.",
-            "Per validation the overfitting guard forwards 1,024 training rows, as many as four training batches, which "
-            "it reads at the first, and both count every batch; fairlearn's second opinion comes once per fit and is in the seconds "
-            "alone. A validation took each safeguard: " + "; ".join(_accounts(fits)) + ".",
+            "Per validation the overfitting guard forwards 1,024 training rows, as many as four training batches; it "
+            "reads them at the first. Both count every batch; fairlearn's second opinion comes once per fit and is in "
+            "the seconds alone. A validation took each safeguard: " + "; ".join(_accounts(fits)) + ".",
         ],
     )
 
