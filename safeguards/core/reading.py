@@ -198,7 +198,8 @@ def only_takes(entry: Entry, step: Step) -> bool:
     """
     how, fields, batch = entry.safeguard.how, entry.safeguard.fields, step.batch
     keys = fields.keys if fields is not None and entry.safeguard.in_blocks else None
-    if keys is None or (how.outputs_of is None and not (type(step.outputs) is dict and "logits" in step.outputs)):
+    given = type(step.outputs) is dict and step.outputs.get("logits") is not None
+    if keys is None or (how.outputs_of is None and not given):
         return False
     if type(batch) is dict:
         return all(map(batch.__contains__, keys))

@@ -198,8 +198,13 @@ class Watch:
 
     def _show_block(self, group: Group, desk: Desk) -> None:
         """Local: what waits is read, and shown to every entry of the group."""
-        with group.entries[0].safeguard.meter.running():
-            part = group.block.take()
+        try:
+            with group.entries[0].safeguard.meter.running():
+                part = group.block.take()
+        except Exception as error:  # as where memory is short
+            for entry in group.entries:
+                entry.error = entry.error or error
+            return
         if part is not None:
             self._show_all(group.entries, desk, Step.of(part))
 

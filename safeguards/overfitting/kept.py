@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from sys import getsizeof
 from typing import Any
 from weakref import ref
 
@@ -22,8 +23,8 @@ ROWS_READ_AGAIN = 32
 class KeptBatches:
     """Batches of the loader that trains; what is handed out is a copy, so that a model may work on it in place.
 
-    A data set may change while it is trained on, as with labels that are corrected. So some rows are read again
-    whenever the batch that was kept first is asked for, which is once a look: where they differ, all are read anew.
+    A data set may change while it is trained on, as with labels that are corrected. So some rows of the batch that was
+    kept first are read again once a look, whichever rows the look asks for: where they differ, all are read anew.
     """
 
     def __init__(self) -> None:
@@ -33,13 +34,19 @@ class KeptBatches:
         """Read all of them anew."""
         self._of: ref[DataLoader[Any]] | None = None
         self._batches: dict[tuple[int, ...], Any] = {}
+        self._some: tuple[int, ...] = ()
         self._some_rows: Any = None
         self._bytes = 0
+        self._doubted = False
+
+    def begin_look(self) -> None:
+        """What is kept is held against the set once more, when a batch is next asked for."""
+        self._doubted = True
 
     def read(self, loader: DataLoader[Any], positions: Sequence[int], seed: int) -> Any:
         """As `read_batch`."""
         at = tuple(positions)
-        if self._of is None or self._of() is not loader or self._changed(loader, at, seed):
+        if self._of is None or self._of() is not loader or self._changed(loader, seed):
             self.forget()
             self._of = ref(loader)
         if at in self._batches:
@@ -55,27 +62,32 @@ class KeptBatches:
             return
         if self._bytes + size <= MOST_BYTES:
             if not self._batches:
-                self._some_rows = read_batch(loader, at[:ROWS_READ_AGAIN], seed)
+                self._some = at[:ROWS_READ_AGAIN]
+                self._some_rows = _copied(read_batch(loader, self._some, seed))
             self._bytes += size
             self._batches[at] = _copied(batch)
 
-    def _changed(self, loader: DataLoader[Any], at: tuple[int, ...], seed: int) -> bool:
-        """Whether the set gives other rows than before, asked at the first batch."""
-        if at != next(iter(self._batches), None):
+    def _changed(self, loader: DataLoader[Any], seed: int) -> bool:
+        """Whether the set gives other rows than before, asked once a look."""
+        doubted, self._doubted = self._doubted, False
+        if not doubted or not self._batches:
             return False
-        return not _same(read_batch(loader, at[:ROWS_READ_AGAIN], seed), self._some_rows)
+        try:
+            return not _same(read_batch(loader, self._some, seed), self._some_rows)
+        except Exception:  # as where these rows are no longer there: what is asked for may be
+            return True
 
 
 def _bytes(tree: Any) -> int:
-    """Of the tensors. Raises ``TypeError`` for anything of which it is not known how to copy it."""
-    if type(tree) is Tensor:
+    """Raises ``TypeError`` for anything of which it is not known how to copy it."""
+    if type(tree) is Tensor and tree.layout is torch.strided and not tree.is_nested:
         return tree.nbytes
     if type(tree) is dict:
         return sum(map(_bytes, tree.values()))
     if type(tree) in (list, tuple):
         return sum(map(_bytes, tree))
     if isinstance(tree, PLAIN):
-        return 0
+        return getsizeof(tree)
     raise TypeError(type(tree).__name__)
 
 

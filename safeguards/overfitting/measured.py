@@ -146,6 +146,7 @@ class MeasuredGap:
         return _everywhere(losses[: len(range(ranks.rank, len(chosen), ranks.world))], scene)
 
     def _losses_at(self, places: Sequence[int], loader: DataLoader[Any], scene: Scene) -> list[float]:
+        self.kept.begin_look()
         size, losses = getattr(loader.batch_sampler, "batch_size", 1), list[float]()
         with scene.progress("training rows", math.ceil(len(places) / size)) as told:
             for start in range(0, len(places), size):

@@ -47,6 +47,11 @@ class GivesLoss(Gives):
         return super().forward(x) + 0 * draw()
 
 
+class GivesNone(GivesLoss):
+    def validation_step(self, batch: Any, index: int, dataloader_idx: int = 0) -> Any:
+        return {"logits": None}
+
+
 class Grouped(Accuracy):
     """Takes rows in blocks, and notes how many came together."""
 
@@ -95,7 +100,9 @@ def test_a_full_block_is_shown_before_the_next_batch(tmp_path: Path, monkeypatch
 
 
 @pytest.mark.parametrize(
-    ("kind", "fields"), [(Gives, PAIR), (Gives, BY_FUNCTION), (GivesLoss, PAIR)], ids=["keys", "function", "forward"]
+    ("kind", "fields"),
+    [(Gives, PAIR), (Gives, BY_FUNCTION), (GivesLoss, PAIR), (GivesNone, PAIR)],
+    ids=["keys", "function", "forward", "none"],
 )
 def test_neither_a_batch_nor_a_block_leaves_a_trace(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: type[Gives], fields: BatchFields
@@ -125,6 +132,18 @@ def test_a_failure_in_a_block_is_an_error_of_that_safeguard_alone(tmp_path: Path
     broken, sound = validated(tmp_path, Gives(), Grouped(fail_on=0), Grouped(name="sound"))
     assert (broken.outcome, sound.outcome) == (Outcome.ERROR, Outcome.PASS)
     assert "told to fail" in broken.reason
+
+
+def test_parts_that_cannot_be_joined_are_an_error_of_those_who_take_them_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def short(parts: list[Part]) -> Part:
+        raise MemoryError("no room to join")
+
+    monkeypatch.setattr(block, "_together", short)
+    found = validated(tmp_path, Gives(), Grouped(), Grouped(name="same"), Accuracy(name="sound"))
+    assert [v.outcome for v in found] == [Outcome.ERROR, Outcome.ERROR, Outcome.PASS]
+    assert "no room to join" in found[1].reason
 
 
 class Counts(Grouped):

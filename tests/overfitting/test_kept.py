@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader, Dataset, default_collate
 
-from safeguards import BatchFields, Limit, OverfittingGuard
+from safeguards import BatchFields, Limit, OverfittingGuard, Scene
 from safeguards.core.training_rows import read_batch
 from safeguards.overfitting import kept
 from safeguards.overfitting.kept import KeptBatches
@@ -77,13 +77,21 @@ def test_a_batch_is_read_once_as_the_loader_reads_it_and_handed_out_in_copies() 
     assert other.dataset.read > read
 
 
-@pytest.mark.parametrize("large", [True, False])
+COLLATE: dict[str, Any] = {
+    "large": default_collate,
+    "long texts": lambda items: [item[2]["name"] * 1000 for item in items],
+    "unknown": lambda items: UserDict({"x": default_collate(items)}),
+    "sparse": lambda items: default_collate(items)[0].to_sparse(),
+    "nested": lambda items: torch.nested.nested_tensor([item[0] for item in items]),
+}
+
+
+@pytest.mark.filterwarnings("ignore:The PyTorch API of nested")
+@pytest.mark.parametrize(("kind", "collate"), COLLATE.items(), ids=COLLATE)
 def test_what_is_large_or_not_known_to_be_copied_is_read_every_time(
-    monkeypatch: pytest.MonkeyPatch, large: bool
+    monkeypatch: pytest.MonkeyPatch, kind: str, collate: Any
 ) -> None:
-    if large:
-        monkeypatch.setattr(kept, "MOST_BYTES", 50)
-    collate = default_collate if large else lambda items: UserDict({"x": default_collate(items)})
+    monkeypatch.setattr(kept, "MOST_BYTES", {"large": 50, "long texts": 5000}.get(kind, kept.MOST_BYTES))
     loader, batches = DataLoader(Counted(), 8, collate_fn=collate), KeptBatches()
     reads = []
     for _ in range(3):
@@ -124,7 +132,8 @@ def test_where_the_set_has_changed_all_of_it_is_read_anew(what: str) -> None:
         inputs[[3, 1]] += 1e-3
     else:
         loader.dataset.name = "another"
-    for positions in ([5, 3], [7, 1]):
+    batches.begin_look()
+    for positions in ([7, 1], [5, 3]):
         assert same(batches.read(loader, positions, seed=1), read_batch(loader, positions, seed=1))
 
 
@@ -143,6 +152,44 @@ def test_a_fit_that_corrects_its_labels_is_judged_on_those_it_has(tmp_path: Path
     )
     assert abs(first - second) > 0.01
     assert second == third
+
+
+def test_a_set_that_gives_rows_in_place_is_seen_to_change() -> None:
+    inputs, batches = torch.zeros(8, 4), KeptBatches()
+    loader = DataLoader(inputs, 1, collate_fn=lambda items: items[0])
+    batches.read(loader, [5], seed=1)
+    inputs[5] = 1
+    batches.begin_look()
+    assert same(batches.read(loader, [5], seed=1), torch.ones(4))
+
+
+def test_rows_that_are_read_again_may_be_gone() -> None:
+    rows, batches = list(torch.zeros(8, 4)), KeptBatches()
+    loader = DataLoader(rows, 2)
+    batches.read(loader, [7, 6], seed=1)
+    rows[:] = [torch.ones(4), torch.ones(4)]
+    batches.begin_look()
+    assert same(batches.read(loader, [0, 1], seed=1), torch.ones(2, 4))
+
+
+def test_a_first_look_of_few_rows_under_a_cap_does_not_hide_later_changes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data, allowed = Counted(), iter([8, 48, 48, 48])
+    monkeypatch.setattr(Scene, "rows_within_budget", lambda *_: next(allowed))
+    right = data.rows.tensors[1].clone()
+
+    class Corrects(InPlace):
+        def on_train_epoch_start(self) -> None:
+            data.rows.tensors[1].copy_(right if self.current_epoch > 1 else 1 - right)
+
+    guard = OverfittingGuard(fields=FIELDS, limits=LIMITS, samples=48)
+    _, wrong, corrected, again = (
+        verdict.details["train_loss"]
+        for verdict in fit(tmp_path, guard, module=Corrects, train=DataLoader(data, 16), max_epochs=4)
+    )
+    assert abs(wrong - corrected) > 0.01
+    assert corrected == again
 
 
 def test_guards_keep_rows_of_their_own() -> None:
