@@ -21,6 +21,7 @@ from jsonargparse.typing import Path_fr
 
 from pipelines.codes import Parser, conclude, fields_of, without_places
 from pipelines.train import FIT, read
+from safeguards import ConfigurationError, SafeguardError
 from safeguards.card import Stated
 from safeguards.gate import Policy
 from safeguards.retraining import (
@@ -41,7 +42,7 @@ from safeguards.retraining import (
     only_one,
     prune,
 )
-from safeguards.tracking import ModelRegistry
+from safeguards.tracking import ModelRegistry, safe_line
 
 __all__ = ["Settings", "command", "main", "parse", "retrain"]
 
@@ -78,6 +79,10 @@ class Settings:
     directory: str = "safeguards_runs/retraining"
     keep: int | None = None
     notice: Notice = field(default_factory=Notice)
+
+    def __post_init__(self) -> None:
+        if self.keep is not None and self.keep < 1:
+            raise ConfigurationError(f"keep: {self.keep!r}: expected 1 or more retrainings, or null for all")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -122,7 +127,7 @@ def retrain(settings: Settings, told: Mapping[str, Any]) -> Mapping[str, Any]:
         )
         ended = as_of_now(_steps(this, settings, opened), registry.champion)
         if settings.keep is not None:
-            prune(shelf, registry, keep=settings.keep, but=this.job.folder)
+            _prune(this, settings.keep)
     print(conclusion(ended))
     return ended
 
@@ -148,6 +153,14 @@ def _steps(this: Round, settings: Settings, opened: Audit | None) -> Mapping[str
             job.step("answer", lambda _: this.answer(opened))
     job.step("tell", lambda _: settings.notice.tell(ended, key=job.key))
     return carded_again(job, lambda at: this.card(at, ended), ended)
+
+
+def _prune(this: Round, keep: int) -> None:
+    """How the retraining ended stays so, whatever hinders this; the next one removes the more."""
+    try:
+        prune(this.shelf, this.registry, keep=keep, but=this.job.folder)
+    except (SafeguardError, OSError) as error:
+        print(f"warning: not everything old was removed: {safe_line(error)}", file=sys.stderr)
 
 
 def parse(arguments: Sequence[str] | None) -> tuple[Settings, Mapping[str, Any]]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from filelock import FileLock
 
-from safeguards.core.errors import AlreadyRunning, ConfigurationError
+from safeguards.core.errors import AlreadyRunning, ConfigurationError, EvidenceError
 from safeguards.core.files import sync
-from safeguards.gate import Candidate, History
+from safeguards.gate import Candidate, History, Record
 from safeguards.retraining.job import only_one
 from safeguards.retraining.shelf import DATA_LOCK, DELIVERY, JOB
 from safeguards.tracking.standing import what_waits
@@ -27,15 +28,17 @@ FINGERPRINT = re.compile(r"[0-9a-f]{64}")
 GONE = ".gone"
 BEGUN, TOLD = "01-meet", "[0-9][0-9]-tell"
 """The first step of a retraining, and the one after which nothing of it is to be done."""
+SEALED = "[0-9][0-9]-seal/record.json"
 
 
 def prune(shelf: Shelf, registry: ModelRegistry, *, keep: int, but: Path) -> list[str]:
     """Remove deliveries but the newest ``keep``, and retrainings that came to their end but the newest ``keep``.
 
-    Stays: the data that any champion of the history learned from, for the next comparison and for a rollback; jobs that
-    are not at their end, or of whose run the tracking store lacks something; and ``but``, the job at work. The lock of
-    the retraining is the caller's; while a live audit is at work nothing is removed. Killed anywhere, each is whole or
-    gone. Returns the names of what was removed.
+    Stays: the data that any champion of the history learned from, for the next comparison and for a rollback, or the
+    challenger of a job that stays, which somebody may promote; jobs that are not at their end, or of whose run the
+    tracking store lacks something; and ``but``, the job at work. The lock of the retraining is the caller's; while a
+    live audit is at work nothing is removed. Killed anywhere, each is whole or gone. Returns the names of what was
+    removed.
 
     Raises `ConfigurationError` for less than 1; `RegistryError` and `EvidenceError` where it cannot be told what a
     champion learned from, upon which nothing is removed.
@@ -44,10 +47,11 @@ def prune(shelf: Shelf, registry: ModelRegistry, *, keep: int, but: Path) -> lis
         raise ConfigurationError(f"keep: {keep!r}: expected 1 or more retrainings, or null for all")
     try:
         with only_one(shelf.folder, f"live audit of {shelf.model}"), FileLock(shelf.folder / DATA_LOCK):
-            learned = set(_learned_from(registry))
-            jobs = [one for one in _newest_first(shelf.folder / "jobs", JOB) if one != but and _is_done(one)]
+            jobs = _newest_first(shelf.folder / "jobs", JOB)
+            done = [one for one in jobs if one != but and _is_done(one)][keep:]
+            learned = {*_learned_from(registry), *_sealed_in(one for one in jobs if one not in done)}
             data = _newest_first(shelf.folder / "data", FINGERPRINT)
-            old = [*jobs[keep:], *(one for one in data[keep:] if one.name not in learned)]
+            old = [*done, *(one for one in data[keep:] if one.name not in learned)]
             return list(_removed(old, shelf.folder))
     except AlreadyRunning:
         return []
@@ -58,6 +62,13 @@ def _learned_from(registry: ModelRegistry) -> Iterator[str]:
     history = History.sound(registry)
     for record in {entry.record for entry in history.entries if entry.version in history.champions}:
         yield Candidate.fetch_record(registry, record).data.get(DELIVERY, "")
+
+
+def _sealed_in(jobs: Iterable[Path]) -> Iterator[str]:
+    """The deliveries of their challengers; a record that cannot be read is no candidate."""
+    for record in (found for one in jobs for found in one.glob(SEALED)):
+        with suppress(EvidenceError):
+            yield Record.read(record).data.get(DELIVERY, "")
 
 
 def _newest_first(folder: Path, named: re.Pattern[str]) -> list[Path]:

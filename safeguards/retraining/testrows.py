@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from copy import deepcopy
+from pathlib import Path
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -34,7 +36,8 @@ def asked_of(
     """What the module answers on the test rows of the data that a training configuration describes, as `answers` does.
 
     Raises `ConfigurationError` without jsonargparse, which makes the data module as LightningCLI does, and
-    `DataRefused` where the data module raises ``ValueError``: that is how it says that a file is not what it can take.
+    `DataRefused` where the data module raises another ``ValueError``: that is how it says that a file is not what it
+    can take. Should it be a fault of the module, the text has the line.
     """
     return answers(module, _batches(training), fields, attack=attack, first_of_each=first_of_each)
 
@@ -43,11 +46,17 @@ def refuse_incomparable(training: Mapping[str, Any], fields: BatchFields) -> Non
     """Raises `DataRefused` where a test row has no label, or the row id of another: whatever were trained, it could not
     be compared on those.
     """
-    batches = list(_batches(training))
-    if fields.row_id is not None:
-        refuse_repeated(torch.cat([ids_of(select(batch, fields.row_id, "row_id")) for batch in batches]).numpy())
-    if fields.target is not None:
-        _refuse_unlabelled(torch.cat([classes_of(select(batch, fields.target, "target")) for batch in batches]))
+    ids: list[Tensor] = []
+    labels: list[Tensor] = []
+    for batch in _batches(training):
+        if fields.row_id is not None:
+            ids.append(ids_of(select(batch, fields.row_id, "row_id")))
+        if fields.target is not None:
+            labels.append(classes_of(select(batch, fields.target, "target")))
+    if ids:
+        refuse_repeated(torch.cat(ids).numpy())
+    if labels:
+        _refuse_unlabelled(torch.cat(labels))
 
 
 def _refuse_unlabelled(labels: Tensor) -> None:
@@ -70,8 +79,12 @@ def _batches(training: Mapping[str, Any]) -> Iterable[Any]:
         data.prepare_data()
         data.setup("test")
         found: Iterable[Any] = data.test_dataloader()
+    except ConfigurationError:
+        raise
     except ValueError as error:
-        raise DataRefused(f"{type(data).__name__} cannot take the data: {error}") from error
+        last = extract_tb(error.__traceback__)[-1]
+        where = f"{Path(last.filename).name}, line {last.lineno}"
+        raise DataRefused(f"{type(data).__name__} cannot take the data: {error} ({where})") from error
     return found
 
 

@@ -17,6 +17,7 @@ import yaml
 
 from pipelines import deliver, retrain
 from pipelines.data.scans import PIXELS
+from safeguards.core.errors import EvidenceError
 from safeguards.gate import Record
 from safeguards.tracking import ModelRegistry
 from tests.helpers.children import GROUP_SECONDS
@@ -130,6 +131,28 @@ def test_what_stays_on_disk_is_bounded_where_it_is_asked_for(place: Path, monkey
     assert run(monkeypatch, asked(place, "first", "--keep=1")) == 0
     assert [one.exists() for one in old[:2]] == [False, False]
     assert any(one.name not in ("0" * 16, "1" * 16) for one in (shelf / "jobs").iterdir())
+
+
+def test_what_hinders_removing_is_told_and_changes_no_ending(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def hindered(*_: object, **__: object) -> list[str]:
+        raise EvidenceError("the record of a former champion is gone")
+
+    monkeypatch.setattr(retrain, "prune", hindered)
+    assert run(monkeypatch, asked(place, "first", "--keep=1")) == 0
+    told = capsys.readouterr()
+    assert "scans: promoted" in told.out
+    assert "warning: not everything old was removed: the record of a former champion is gone" in told.err
+
+
+def test_less_than_one_kept_is_refused_before_anything_is_trained(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(monkeypatch, asked(place, "same again", "--keep=0")) == 2
+    told = capsys.readouterr()
+    assert "keep: 0: expected 1 or more" in told.err
+    assert "retraining:" not in told.out
 
 
 def under_zero(place: Path) -> list[str]:

@@ -105,6 +105,19 @@ def test_jobs_that_something_needs_stay(
     assert left(shelf, "jobs") == {one.name for one in (unfinished, audit, unsent, jobs[0], jobs[5])}
 
 
+def test_what_a_challenger_learned_from_stays_as_long_as_its_job(
+    year: Any, shelf: Shelf, registry: Any, tmp_path: Path
+) -> None:
+    """One that waited, or was refused, may be promoted by hand; the next comparison needs its data then."""
+    data, jobs = year
+    waiting = job(shelf, 11, steps=("meet", "look", "train", "compare"))
+    _, sealed = make(tmp_path / "waiting", registry, seed=8)
+    (waiting / "05-seal").mkdir()
+    replace(sealed, data={"delivery": data[2], "frozen": C}).write(waiting / "05-seal" / "record.json")
+    prune(shelf, registry, keep=1, but=jobs[5])
+    assert left(shelf, "data") == {data[0], data[1], data[2], data[5]}
+
+
 def test_while_a_live_audit_is_at_work_nothing_is_removed(year: Any, shelf: Shelf, registry: Any) -> None:
     data, jobs = year
     with only_one(shelf.folder, "live audit of risk"):
