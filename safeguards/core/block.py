@@ -24,28 +24,26 @@ NUMBERS_PER_BLOCK = 2**22
 class Part:
     """What one step gives to whom only takes: fields and outputs of ``n`` rows, the first being row ``start``.
 
-    Columns are copies: nothing keeps the batch alive, and what changes it later does not change them. ``checked`` says
-    that the outputs are logits already. ``batches`` are how many steps are in it.
+    Columns are copies: nothing keeps the batch alive, and what changes it later does not change them. Outputs were
+    checked step by step: one odd row clears those of its own step of doubt, not all of the block's. ``batches`` are how
+    many steps are in it.
     """
 
     start: int
     n: int
     fields: Mapping[Any, Any]
-    outputs: Any
-    checked: bool = False
+    outputs: Tensor
     batches: int = 1
 
     @classmethod
-    def of(
-        cls, batch: Any, fields: BatchFields, *, start: int, n: int, outputs: Any, checked: bool = False
-    ) -> Part | None:
+    def of(cls, batch: Any, fields: BatchFields, *, start: int, n: int, outputs: Tensor) -> Part | None:
         """None where some column is not of the kind that can be joined. Raises what `select` does."""
         columns = {where: _copied(select(batch, where, name), n) for name, where in fields.beside_inputs}
         outputs = _copied(outputs, n)
         if outputs is None or any(column is None for column in columns.values()):
             return None
         counted = {fields.inputs: torch.empty(n, 0)}
-        return cls(start=start, n=n, fields=Found(counted | columns), outputs=outputs, checked=checked)
+        return cls(start=start, n=n, fields=Found(counted | columns), outputs=outputs)
 
     @cached_property
     def kind(self) -> Any:
@@ -90,7 +88,6 @@ def _together(parts: list[Part]) -> Part:
         n=sum(part.n for part in parts),
         fields=Found({where: _joined([part.fields[where] for part in parts]) for where in first.fields}),
         outputs=_joined([part.outputs for part in parts]),
-        checked=first.checked,
         batches=len(parts),
     )
 

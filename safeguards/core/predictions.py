@@ -139,13 +139,16 @@ class StepOutputs:
 
     def __call__(self, rows: Rows) -> Tensor:
         if not self.own_forward:
-            return self._check(self.of_step(), rows.n)
+            return self._check(self._of_step(), rows.n)
         if rows.n == 0:
             return torch.empty(0)
         return self._check(self._make(rows.inputs), rows.n)
 
-    def of_step(self) -> Any:
-        """What the step made of the whole batch, as it is, where no forward of one's own is needed."""
+    def of_batch(self) -> Tensor:
+        """Of all rows of the batch, where no forward of one's own is needed."""
+        return self._check(self._of_step(), self._batch_rows)
+
+    def _of_step(self) -> Any:
         if self._given is None and self._capture is not None:
             return self._capture.output(self._batch_rows)
         return self._given
@@ -161,10 +164,12 @@ class Unsaid:
 
     rows: int = 0
     outside: bool = False
+    _next: int = 0
 
-    def note(self, logits: Tensor) -> None:
-        """Take in outputs ``(N,)``; NaN lies outside, for a probability it is not."""
-        self.rows += len(logits)
+    def note(self, logits: Tensor, start: int) -> None:
+        """Take in outputs ``(N,)`` of a step that begins at row ``start``, once; NaN lies outside [0, 1]."""
+        if start >= self._next:
+            self.rows, self._next = self.rows + len(logits), start + len(logits)
         self.outside |= not bool(((logits >= 0) & (logits <= 1)).all())
 
     def doubt(self) -> None:

@@ -62,7 +62,7 @@ class Step:
     """One batch with what the step made of it, its first row being row ``start`` of the loader on this rank.
 
     ``rows`` is how many it had; 0 while nobody could count them. It may stand for several ``batches``, whose outputs
-    may be ``checked`` already.
+    were ``checked`` one by one.
     """
 
     batch: Any
@@ -78,7 +78,7 @@ class Step:
     def of(cls, part: Part) -> Step:
         """The steps whose parts were put together."""
         given = {"logits": part.outputs}
-        return cls(part.fields, given, {}, part.start, part.n, part.batches, part.checked)
+        return cls(part.fields, given, {}, part.start, part.n, part.batches, checked=True)
 
 
 class Reader:
@@ -113,12 +113,12 @@ class Reader:
             step.rows = max(step.rows, n)
             if self.partitioned or desk.places.expected(step.start) not in (None, n):
                 return None
+            entry.unsaid = desk.unsaid.setdefault(_asked(entry, fields), Unsaid())
             source = self._source(entry, step, n)
             if not source.own_forward:
-                return Part.of(step.batch, fields, start=step.start, n=n, outputs=source.of_step())
+                return Part.of(step.batch, fields, start=step.start, n=n, outputs=source.of_batch())
             rows, _ = self.read(entry, desk, step, fields)
-            known = rows.logits() if rows.n == n else None
-            return Part.of(step.batch, fields, start=step.start, n=n, outputs=known, checked=True)
+            return Part.of(step.batch, fields, start=step.start, n=n, outputs=rows.logits()) if rows.n == n else None
         except Exception:
             return None
 
@@ -139,7 +139,7 @@ class Reader:
                 return cast(Tensor, raw)
             logits = as_logits(raw, rows, how.output)
             if logits.ndim == 1 and how.output is None:
-                unsaid.note(logits)
+                unsaid.note(logits, step.start)
             return logits
 
         return StepOutputs(

@@ -17,65 +17,54 @@ from safeguards.core.training_rows import read_batch
 __all__ = ["KeptBatches"]
 
 MOST_BYTES = 2**26
-ROWS_READ_AGAIN = 32
 
 
 class KeptBatches:
     """Batches of the loader that trains; what is handed out is a copy, so that a model may work on it in place.
 
-    A data set may change while it is trained on, as with labels that are corrected. So some rows of the batch that was
-    kept first are read again once a look, whichever rows the look asks for: where they differ, all are read anew.
+    A data set may change while it is trained on, as with labels that are corrected: `has_changed` tells by some rows.
     """
 
     def __init__(self) -> None:
         self.forget()
+        self._some_rows: Any = None
 
     def forget(self) -> None:
         """Read all of them anew."""
         self._of: ref[DataLoader[Any]] | None = None
         self._batches: dict[tuple[int, ...], Any] = {}
-        self._some: tuple[int, ...] = ()
-        self._some_rows: Any = None
         self._bytes = 0
-        self._doubted = False
 
-    def begin_look(self) -> None:
-        """What is kept is held against the set once more, when a batch is next asked for."""
-        self._doubted = True
+    def has_changed(self, loader: DataLoader[Any], positions: Sequence[int], seed: int) -> bool:
+        """Whether the set gives these rows otherwise than when this was last asked. Raises nothing."""
+        before = self._some_rows
+        try:
+            self._some_rows = _copied(read_batch(loader, positions, seed))
+            return not _same(self._some_rows, before)
+        except Exception:  # as where a row is no longer there: what is asked for may be
+            self._some_rows = None
+            return True
 
     def read(self, loader: DataLoader[Any], positions: Sequence[int], seed: int) -> Any:
         """As `read_batch`."""
         at = tuple(positions)
-        if self._of is None or self._of() is not loader or self._changed(loader, seed):
+        if self._of is None or self._of() is not loader:
             self.forget()
             self._of = ref(loader)
         if at in self._batches:
             return _copied(self._batches[at])
         batch = read_batch(loader, positions, seed)
-        self._keep(loader, at, batch, seed)
+        self._keep(at, batch)
         return batch
 
-    def _keep(self, loader: DataLoader[Any], at: tuple[int, ...], batch: Any, seed: int) -> None:
+    def _keep(self, at: tuple[int, ...], batch: Any) -> None:
         try:
             size = _bytes(batch)
         except TypeError:
             return
         if self._bytes + size <= MOST_BYTES:
-            if not self._batches:
-                self._some = at[:ROWS_READ_AGAIN]
-                self._some_rows = _copied(read_batch(loader, self._some, seed))
             self._bytes += size
             self._batches[at] = _copied(batch)
-
-    def _changed(self, loader: DataLoader[Any], seed: int) -> bool:
-        """Whether the set gives other rows than before, asked once a look."""
-        doubted, self._doubted = self._doubted, False
-        if not doubted or not self._batches:
-            return False
-        try:
-            return not _same(read_batch(loader, self._some, seed), self._some_rows)
-        except Exception:  # as where these rows are no longer there: what is asked for may be
-            return True
 
 
 def _bytes(tree: Any) -> int:

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 __all__ = ["MeasuredGap", "Seen"]
 
 ROWS_PER_SORTING = 65_536
+ROWS_READ_AGAIN = 32
 
 
 @dataclass
@@ -142,11 +143,17 @@ class MeasuredGap:
         padded = math.ceil(len(chosen) / ranks.world) * ranks.world
         mine = [chosen[i % len(chosen)] for i in range(ranks.rank, padded, ranks.world)]
         with generators_kept(loader.dataset):
+            self._forget_changed(loader, places, scene)
             losses = self._losses_at(mine, loader, scene)
         return _everywhere(losses[: len(range(ranks.rank, len(chosen), ranks.world))], scene)
 
+    def _forget_changed(self, loader: DataLoader[Any], places: Sequence[int], scene: Scene) -> None:
+        """All ranks: each asks its set for the same rows, and what one finds changed all read anew."""
+        some = [int(places[i]) for i in choose(len(places), ROWS_READ_AGAIN, self.seed)]
+        if scene.ranks.any(self.kept.has_changed(loader, some, self.seed)):
+            self.kept.forget()
+
     def _losses_at(self, places: Sequence[int], loader: DataLoader[Any], scene: Scene) -> list[float]:
-        self.kept.begin_look()
         size, losses = getattr(loader.batch_sampler, "batch_size", 1), list[float]()
         with scene.progress("training rows", math.ceil(len(places) / size)) as told:
             for start in range(0, len(places), size):

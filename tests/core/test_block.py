@@ -198,6 +198,35 @@ def test_probabilities_are_checked_once_and_rows_in_doubt_are_counted_once(tmp_p
         assert [v.outcome for v in verdicts(job)] == [outcome]
 
 
+def test_probabilities_that_nobody_named_are_told_by_any_step_of_a_block(tmp_path: Path) -> None:
+    class Odd(Gives):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            outputs = super().forward(x).softmax(1)
+            outputs[0] = 0 if len(x) == 9 else outputs[0]
+            return outputs
+
+    found = validated(tmp_path, Odd(), Grouped(), Accuracy(name="alone"))
+    assert [v.outcome for v in found] == [Outcome.ERROR, Outcome.ERROR]
+    assert all("look like probabilities" in v.reason for v in found)
+
+
+def test_rows_in_doubt_are_counted_once_beside_one_who_takes_no_blocks(tmp_path: Path) -> None:
+    class Half(Gives):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x)[:, :1].sigmoid()
+
+    class Plain(Counts):
+        in_blocks = False
+        reads_inputs = True
+
+        def observe(self, seen: dict[str, Any], rows: Rows, scene: Scene) -> None:
+            seen["counts"] += len(rows.logits())
+
+    job = trainer(tmp_path, Counts(), Plain(name="plain"))
+    job.validate(Half(), loader(20), verbose=False)
+    assert [v.outcome for v in verdicts(job)] == [Outcome.PASS, Outcome.PASS]
+
+
 def part(start: int = 0, fields: BatchFields = PAIR, **changes: Any) -> Part | None:
     batch = {0: torch.zeros(4, 3), 1: torch.arange(4), "sex": ["m", "f", "f", "m"]} | changes.pop("batch", {})
     return Part.of(batch, fields, start=start, n=4, outputs=changes.get("outputs", torch.ones(4, 2)))
@@ -237,7 +266,7 @@ def test_a_part_of_another_kind_or_from_elsewhere_waits_for_the_next_block(other
 
 @pytest.mark.parametrize(
     "odd",
-    [{"outputs": torch.zeros(3, 2)}, {"outputs": None}, {"batch": {1: torch.zeros(3)}}, {"batch": {1: [[1]] * 4}}],
+    [{"outputs": torch.zeros(3, 2)}, {"batch": {1: torch.zeros(3)}}, {"batch": {1: [[1]] * 4}}],
 )
 def test_what_is_no_column_with_all_rows_is_not_joined(odd: dict[str, Any]) -> None:
     assert part(**odd) is None
