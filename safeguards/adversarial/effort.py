@@ -90,5 +90,5 @@ class Effort:
             raise NotApplicable(f"the model has {classes} classes, the target has {seen}: expected 0 to {classes - 1}")
         if logits.ndim == 1 and how.output is None:
             unsaid = Unsaid()
-            unsaid.note(logits)
+            unsaid.note(logits, 0)
             unsaid.doubt()
