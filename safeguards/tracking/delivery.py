@@ -114,11 +114,17 @@ class Delivery:
     def _enter(self, run_id: str | None, *, ledger: str | None = None) -> None:
         client, experiment = self.connect()
         job = self.job if run_id is None else {**self.job, "run": run_id}
-        self._opened = open_run(client, experiment, job, ledger=ledger, live=self._lives, place=self.folder.parent)
+        live = self._lives and not self._over
+        self._opened = open_run(client, experiment, job, ledger=ledger, live=live, place=self.folder.parent)
         shared = self._opened.shared
         self._earlier = Earlier(client, self._opened.run_id, self._own_points) if shared else None
         self.progress.run = self._opened.run_id
         self.progress.keep(self.folder)
+
+    @property
+    def _over(self) -> bool:
+        """Whether the run was told its end already, as by another process, and nothing came after it."""
+        return self.progress.ended and not any(entry.kind in NEWS for entry in self._all(self.progress.values))
 
     def _own_points(self) -> set[tuple[int, int]]:
         """Step and moment of each point, as the store has them: a step that nobody counted is 0 there."""
