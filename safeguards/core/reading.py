@@ -119,7 +119,7 @@ class Reader:
                 return Part.of(step.batch, fields, start=step.start, n=n, outputs=source.of_batch())
             rows, _ = self.read(entry, desk, step, fields)
             return Part.of(step.batch, fields, start=step.start, n=n, outputs=rows.logits()) if rows.n == n else None
-        except Exception:
+        except Exception:  # not lost: read by itself right after this, it fails again and is the entry's error
             return None
 
     def _read(self, entry: Entry, desk: Desk, step: Step, fields: BatchFields) -> tuple[Rows, StepOutputs]:

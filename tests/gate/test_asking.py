@@ -9,7 +9,6 @@ from safeguards.core.errors import RegistryError
 from safeguards.gate import audit, champion, countersign, promote, rollback
 from tests.core.test_signing import keys
 from tests.gate.evidence import GOOD, NOW, C, policy
-from tests.gate.memory import MemoryRegistry
 from tests.gate.test_countersigning import have
 from tests.gate.test_promotion import ASKED, entries, make
 from tests.gate.test_restoring import crowned
@@ -95,14 +94,7 @@ def test_who_is_overtaken_writes_the_next_entry(tmp_path, registry):
     crowned(tmp_path, registry, 1)
     folder, _ = spoilt(tmp_path, registry, "weights")
     other, _ = make(tmp_path / "other", registry, seed=6)
-    overtaken = []
-
-    def overtake(step):
-        if step == "before entry" and not overtaken:
-            overtaken.append(step)
-            assert promote(other, policy=ASKED, registry=MemoryRegistry(registry.store)).admitted
-
-    registry.at = overtake
+    registry.overtaken_by(lambda host: promote(other, policy=ASKED, registry=host).admitted)
     promote(folder, policy=ASKED, registry=registry)
     assert [(one.action, one.after) for one in entries(registry)][1:] == [("promoted", 2), ("turned away", 2)]
 

@@ -14,7 +14,6 @@ from safeguards.tracking.spool import LINES, Progress, Spool
 from safeguards.tracking.standing import MARKER
 from tests.core.test_signing import keys
 from tests.gate.evidence import GOOD, REQUIRED, candidate, policy, verdict
-from tests.gate.memory import MemoryRegistry
 
 __all__ = ["keys"]
 
@@ -146,14 +145,7 @@ class TestInProcess:
         promote(first, policy=ASKED, registry=registry)
         one, _ = make(tmp_path / "b", registry, seed=1)
         other, _ = make(tmp_path / "c", registry, seed=2)
-        overtaken = []
-
-        def overtake(step):
-            if step == "before entry" and not overtaken:
-                overtaken.append(step)
-                assert promote(other, policy=ASKED, registry=MemoryRegistry(registry.store)).admitted
-
-        registry.at = overtake
+        registry.overtaken_by(lambda host: promote(other, policy=ASKED, registry=host).admitted)
         (reason,) = promote(one, policy=ASKED, registry=registry).reasons
         assert reason.startswith("champion: it was compared with")
         assert registry.champion() == 3

@@ -1,4 +1,4 @@
-"""Children of a test, and one that is killed with SIGKILL at a step of a job."""
+"""Children of a test, and those that are killed with SIGKILL at a step of a job or at any touch of the disk."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import Callable
 
-__all__ = ["begun", "ended", "killed_before"]
+__all__ = ["begun", "ended", "killed_at", "killed_before"]
 
 
 def begun(work: Callable[[], object]) -> int:
@@ -38,5 +38,27 @@ def killed_before(step: str, work: Callable[[], object]) -> int:
     def watched() -> None:
         sys.addaudithook(watch)
         work()
+
+    return ended(begun(watched))
+
+
+def killed_at(number: int, counts: Callable[[str, tuple[object, ...]], bool], work: Callable[[], object]) -> int:
+    """How a child ends that is killed at the ``number``-th of the audited events that ``counts`` picks."""
+    seen = 0
+
+    def watch(event: str, arguments: tuple[object, ...]) -> None:
+        nonlocal seen
+        if counts(event, arguments):
+            seen += 1
+            if seen == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def watched() -> int:
+        sys.addaudithook(watch)
+        try:
+            work()
+        except Exception:
+            return 1
+        return 0
 
     return ended(begun(watched))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
-import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from safeguards.retraining import Job, Shelf, deliver, only_one, prune
 from tests.gate.conftest import at_once, registry
 from tests.gate.evidence import C
 from tests.gate.test_promotion import ASKED, make
+from tests.helpers.killing import killed_at
 
 __all__ = ["at_once", "registry"]
 pytestmark = pytest.mark.usefixtures("at_once")
@@ -137,23 +138,8 @@ def test_where_nobody_knows_what_a_champion_learned_from_nothing_is_removed(
         prune(shelf, registry, keep=0, but=jobs[5])
 
 
-def killed_at(number: int, shelf: Shelf, registry: Any, but: Path) -> int:
-    """How a child ends that is killed as it renames or removes for the ``number``-th time."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    seen = 0
-
-    def count(event: str, arguments: tuple[object, ...]) -> None:
-        nonlocal seen
-        if event in {"os.rename", "os.remove", "os.rmdir"} and arguments[0] is not None:
-            seen += 1
-            if seen == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(count)
-    prune(shelf, registry, keep=1, but=but)
-    os._exit(0)
+def renames_or_removes(event: str, arguments: tuple[object, ...]) -> bool:
+    return event in {"os.rename", "os.remove", "os.rmdir"} and arguments[0] is not None
 
 
 def test_killed_at_any_point_each_is_whole_or_gone(year: Any, shelf: Shelf, registry: Any, tmp_path: Path) -> None:
@@ -166,7 +152,7 @@ def test_killed_at_any_point_each_is_whole_or_gone(year: Any, shelf: Shelf, regi
         for name in (*(f"data/{one}" for one in data), *(f"jobs/{one.name}" for one in jobs)):
             shutil.copystat(shelf.folder / name, part.folder / name)
         but = part.folder / "jobs" / jobs[5].name
-        ended = killed_at(number, part, registry, but)
+        ended = killed_at(number, renames_or_removes, partial(prune, part, registry, keep=1, but=but))
         for one in left(part, "data") & {*data}:
             assert part.delivery(one)
         for one in left(part, "jobs") & {one.name for one in jobs}:

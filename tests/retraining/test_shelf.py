@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
@@ -10,6 +10,7 @@ import pytest
 
 from safeguards.core.errors import ConfigurationError, DataRefused, EvidenceError
 from safeguards.retraining import Shelf, Trigger, deliver
+from tests.helpers.killing import killed_at
 
 TRAINING = {"model": {"class_path": "a.B"}, "trainer": {"max_epochs": 3}}
 
@@ -66,23 +67,8 @@ def test_a_champion_that_no_retraining_made_is_told(tmp_path: Path, source: Path
         shelf.learned_from({"frozen": "0" * 64})
 
 
-def killed_at(number: int, shelf: Shelf, source: Path) -> int:
-    """How a child ends that takes the delivery, killed as it touches the file system for the ``number``-th time."""
-    child = os.fork()
-    if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    seen = 0
-
-    def count(event: str, arguments: tuple[object, ...]) -> None:
-        nonlocal seen
-        if event in {"open", "os.mkdir", "os.rename"} and str(arguments[0]).startswith(str(shelf.root)):
-            seen += 1
-            if seen == number:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-    sys.addaudithook(count)
-    shelf.take(source)
-    os._exit(0)
+def touches(root: str, event: str, arguments: tuple[object, ...]) -> bool:
+    return event in {"open", "os.mkdir", "os.rename"} and str(arguments[0]).startswith(root)
 
 
 def test_killed_at_any_point_a_delivery_is_whole_or_not_there(tmp_path: Path, source: Path) -> None:
@@ -90,7 +76,7 @@ def test_killed_at_any_point_a_delivery_is_whole_or_not_there(tmp_path: Path, so
     while ended == -signal.SIGKILL:
         number += 1
         shelf = Shelf(root=tmp_path / str(number), model="risk")
-        ended = killed_at(number, shelf, source)
+        ended = killed_at(number, partial(touches, str(shelf.root)), partial(shelf.take, source))
         found = shelf.take(source)
         assert [path.name for path in found.folder.parent.iterdir()] == [found.manifest.fingerprint]
     assert (ended, number > 8) == (0, True)
