@@ -15,7 +15,7 @@ from typing import Any
 
 from safeguards.core.errors import EvidenceError
 
-__all__ = ["canonical", "digest_of", "parse", "sha256"]
+__all__ = ["LARGEST_WHOLE", "canonical", "digest_of", "parse", "sha256"]
 
 LARGEST_WHOLE = 2**53 - 1
 """Beyond it a double cannot tell neighbours apart, and another reader would see another number."""

@@ -36,24 +36,27 @@ class Asker:
         """As an entry has it."""
         return self.moment.astimezone(UTC).isoformat(timespec="seconds")
 
-    def turn_away(self, *reasons: str, record: str = "") -> Ruling:
+    def turn_away(self, *reasons: str, record: str = "", file: str = "") -> Ruling:
         """Refuse with these reasons, and write so into the history. It settles nothing: it may be asked again.
 
-        The same again, by its first reason, is not written twice; of a model that the store does not know nothing is.
+        The same challenger, by its ``record`` or the digest of the ``file`` that could not be read as one, is not
+        written twice for the same kind of reason, the word that begins the first: the rest may hold an address or a
+        folder of the day. Of a model that the store does not know nothing is written.
         """
         ruling = Ruling(admitted=False, reasons=reasons)
         for _ in range(MOST_ROUNDS):
             history = History.sound(self.registry)
             if not (history.entries or self.registry.versions()):
                 return ruling
-            entry = self._entry(history, ruling, record)
+            entry = self._entry(history, ruling, record, file)
             if any(_same(one, entry) for one in history.entries):
                 return ruling
             if append(self.registry, entry, signer_of_entries()):
                 return ruling
         raise RegistryError(f"{MOST_ROUNDS} times another host was faster; run it again")
 
-    def _entry(self, history: History, ruling: Ruling, record: str) -> Entry:
+    def _entry(self, history: History, ruling: Ruling, record: str, file: str) -> Entry:
+        kind = ruling.reasons[0].partition(":")[0]
         return history.next(
             when=self.when,
             who=self.who,
@@ -64,7 +67,7 @@ class Asker:
             version=0,
             record=record,
             policy=self.policy.digest,
-            ruling=sha256(ruling.reasons[0].encode()),
+            ruling=sha256(f"{kind} {file}".encode()),
         )
 
 

@@ -43,7 +43,8 @@ class Entry:
     ``expiring`` gives the end of each waiver that was used. ``nonce`` keeps the entries of two writers apart. ``model``
     is the registered model's name, ``ruling`` the digest of the tag with all reasons, ``key`` that of
     data and configuration; entries of earlier versions have none. What was turned away never got a version, which is 0
-    then, its ``record`` is empty where none could be read, and ``ruling`` is the digest of the first reason.
+    then, its ``record`` is empty where none could be read, and ``ruling`` is the digest of the kind of refusal and of
+    the file that could not be read.
     """
 
     number: int

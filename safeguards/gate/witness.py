@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from safeguards.core.canonical import canonical, parse, sha256
+from safeguards.core.canonical import LARGEST_WHOLE, canonical, parse, sha256
 from safeguards.core.errors import EvidenceError
 from safeguards.core.files import read_whole, write_whole
 from safeguards.core.names import encode
@@ -61,13 +61,14 @@ class Witness:
             log.warning("what was seen of the history cannot be kept in %s: %s", self.file, error)
 
     def _seen(self) -> tuple[int, str]:
-        if self.file is None or not self.file.exists():
+        """Raises `EvidenceError` for a file that `remember` did not write; that is not the same as nothing seen."""
+        if self.file is None or _is_missing(self.file):
             return 0, ""
         held = parse(read_whole(self.file, at_most=LARGEST), what=str(self.file))
-        try:
-            return int(held["entries"]), str(held["newest"])
-        except (KeyError, TypeError, ValueError):
-            raise EvidenceError(f"{self.file} does not say what was seen") from None
+        count, digest = (held.get("entries"), held.get("newest")) if isinstance(held, dict) else (None, None)
+        if type(count) is not int or not 0 < count <= LARGEST_WHOLE or not isinstance(digest, str):
+            raise EvidenceError(f"{self.file} does not say what was seen")
+        return count, digest
 
     @property
     def _remedy(self) -> str:
@@ -81,6 +82,17 @@ def append(registry: ModelRegistry, entry: Entry, signer: Signer | None) -> bool
     if written:
         Witness.of(registry).remember(entry.number, text)
     return written
+
+
+def _is_missing(file: Path) -> bool:
+    """Not so where it cannot be looked for, or is a link that leads nowhere."""
+    try:
+        file.lstat()
+    except (FileNotFoundError, NotADirectoryError):
+        return True
+    except OSError as error:
+        raise EvidenceError(f"cannot read {file}: {error.strerror or error}") from None
+    return False
 
 
 def _digest(text: str) -> str:

@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from safeguards.core.errors import RegistryError
+from safeguards.core.errors import ConfigurationError, RegistryError
 from safeguards.tracking.homes import EXPERIMENT, MODEL
 from safeguards.tracking.names import LONGEST_PARAM, text
 from safeguards.tracking.registered import ALIAS, ENTRY, HOME, RegisteredModel, asking, checked, path_of
@@ -40,7 +40,7 @@ class ModelRegistry(RegisteredModel):
         witness: folder in which the gate keeps how far it saw the history; else ``SAFEGUARDS_WITNESS``, else nowhere.
 
     Raises:
-        ConfigurationError: for another name, and for a store that cannot be used as it is named.
+        ConfigurationError: for another name, and for a store or a folder that cannot be used as it is named.
         StoreAway: within seconds, where the store does not answer.
 
     Every method raises `RegistryError`, without secrets, when the store fails.
@@ -49,8 +49,7 @@ class ModelRegistry(RegisteredModel):
 
     def __init__(self, name: str, tracking_uri: str | None = None, *, witness: Path | str | None = None) -> None:
         checked(name, of="ModelRegistry")
-        folder = witness or os.environ.get(WITNESS)
-        self.witness = Path(folder) if folder else None
+        self.witness = Path(witness) if witness else _witness_of_host()
         self._uri = resolve(tracking_uri)
         set_defaults()
         reach(self._uri)
@@ -158,6 +157,14 @@ class ModelRegistry(RegisteredModel):
         if found is None:
             raise RegistryError(f"the experiment {EXPERIMENT!r} was deleted: restore it, it holds the histories")
         return str(found.experiment_id)
+
+
+def _witness_of_host() -> Path | None:
+    named = os.environ.get(WITNESS)
+    try:
+        return Path(named).expanduser() if named else None
+    except RuntimeError as error:
+        raise ConfigurationError(f"{WITNESS}={named}: {error}; name the folder in full") from None
 
 
 def _set(work: Callable[[], object]) -> None:

@@ -55,10 +55,35 @@ def test_it_settles_nothing_and_counts_as_no_attempt(tmp_path, registry, monkeyp
         for why in ("it took too long", "no memory", "no package"):
             patched.setattr("safeguards.gate.promotion.check_in_a_fresh_process", lambda *_, why=why, **__: why)
             promote(folder, policy=asked, registry=registry)
-    assert [one.action for one in entries(registry)] == ["promoted", *["turned away"] * 3]
+    assert [one.action for one in entries(registry)] == ["promoted", "turned away"]
     assert promote(folder, policy=asked, registry=registry).version == 2
     assert rollback(registry) == 1
     assert champion(registry, tmp_path / "fetched").record.digest == entries(registry)[0].record
+
+
+def test_a_reason_that_holds_what_differs_each_night_is_written_once(tmp_path, registry, monkeypatch):
+    crowned(tmp_path, registry, 1)
+    folder, _ = make(tmp_path / "next", registry, seed=5)
+    for night in range(3):
+        why = f"no answer from 127.0.0.1:{4000 + night} for /tmp/night-{night} at {night:#x}"
+        monkeypatch.setattr("safeguards.gate.promotion.check_in_a_fresh_process", lambda *_, why=why, **__: why)
+        assert why in promote(folder, policy=ASKED, registry=registry).reasons[0]
+    assert [one.action for one in entries(registry)] == ["promoted", "turned away"]
+    (folder / "model" / "weights.safetensors").write_bytes(b"other")
+    promote(folder, policy=ASKED, registry=registry)
+    assert len(entries(registry)) == 3, "another kind of reason"
+
+
+def test_another_challenger_that_cannot_be_read_is_written_too(tmp_path, registry):
+    crowned(tmp_path, registry, 1)
+    for seed in (5, 6):
+        folder, _ = make(tmp_path / f"next{seed}", registry, seed=seed)
+        (folder / "model" / "weights.safetensors").write_bytes(b"other")
+        for night in range(2):
+            later = folder.rename(tmp_path / f"night-{night}-{seed}")
+            promote(later, policy=ASKED, registry=registry)
+            folder = later
+    assert [one.action for one in entries(registry)] == ["promoted", "turned away", "turned away"]
 
 
 def test_another_policy_or_another_champion_is_another_question(tmp_path, registry):

@@ -2,7 +2,7 @@
 
 import pytest
 
-from safeguards.core.errors import RegistryError
+from safeguards.core.errors import ConfigurationError, RegistryError
 from safeguards.gate import History, audit, champion, countersign, promote, rollback
 from safeguards.tracking import ModelRegistry
 from tests.core.test_signing import keys
@@ -98,6 +98,50 @@ def test_what_nobody_wrote_is_not_believed_and_a_full_disk_stops_nobody(tmp_path
     watched.witness.write_text("no folder")
     assert audit(watched) == []
     assert "cannot be kept in" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "says",
+    [
+        '{"entries": -1, "newest": ""}',
+        '{"entries": 0, "newest": ""}',
+        '{"entries": true, "newest": ""}',
+        '{"entries": "1", "newest": ""}',
+        '{"entries": 1e300, "newest": ""}',
+        f'{{"entries": {10**400}, "newest": ""}}',
+        '{"entries": 1, "newest": null}',
+        "[1]",
+        "not JSON",
+        " " * 20_000,
+    ],
+)
+def test_nonsense_is_told_in_one_line_and_never_passes_for_nothing_seen(tmp_path, watched, says):
+    crowned(tmp_path, watched, 1)
+    (seen,) = watched.witness.iterdir()
+    seen.write_text(says)
+    (told,) = found(watched)
+    assert told.startswith(f"history: {seen} ")
+    assert told.endswith("; look at the history, then remove that file")
+    with pytest.raises(RegistryError, match="then remove that file"):
+        champion(watched, tmp_path / "x")
+    assert seen.read_text() == says
+
+
+def test_a_link_that_leads_nowhere_is_not_nothing_seen(tmp_path, watched):
+    crowned(tmp_path, watched, 1)
+    (seen,) = watched.witness.iterdir()
+    seen.unlink()
+    seen.symlink_to(tmp_path / "elsewhere")
+    assert f"cannot read {seen}" in found(watched)[0]
+
+
+def test_the_folder_may_be_named_from_the_home_of_the_user(tmp_path, here, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("SAFEGUARDS_WITNESS", "~/seen")
+    assert ModelRegistry("risk").witness == tmp_path / "seen"
+    monkeypatch.setenv("SAFEGUARDS_WITNESS", "~nobody-of-this-name/seen")
+    with pytest.raises(ConfigurationError, match=r"SAFEGUARDS_WITNESS.*name the folder in full"):
+        ModelRegistry("risk")
 
 
 def test_in_mlflow_the_folder_is_named_once_for_a_host(tmp_path, here, monkeypatch):
