@@ -17,6 +17,7 @@ from safeguards.core.errors import NotApplicable, RankError
 from safeguards.core.limit import judged
 from safeguards.core.predictions import Unsaid
 from safeguards.core.ranks import describe
+from safeguards.core.repeats import Repeats, repeated
 from safeguards.core.rows import Rows
 from safeguards.core.safeguard import Safeguard
 from safeguards.core.scene import Scene
@@ -47,6 +48,7 @@ class Entry:
     keep_below: int | None = None
     held: list[Rows] = field(default_factory=list)
     unsaid: Unsaid = field(default_factory=Unsaid)
+    repeats: Repeats = field(default_factory=Repeats)
     whole_forwards: bool = False
 
     def budget(self, wanted: int) -> int:
@@ -100,8 +102,11 @@ def _found(entry: Entry) -> dict[str, Measurement]:
         return _too_little(safeguard, NO_IDENTITY)
     if safeguard.fields is not None and safeguard.needs_identity:
         _release(entry)
-        if ranks.sum(torch.tensor([entry.seen]))[0] == 0:
+        seen, *told = ranks.sum(torch.tensor([entry.seen, *entry.repeats.told()])).tolist()
+        if seen == 0:
             return _too_little(safeguard, "; ".join(filter(None, ["no rows were seen", entry.said])))
+        if why := repeated(told, by_id=safeguard.fields.row_id is not None):
+            return _too_little(safeguard, why)
         _doubt(entry)
     found = ranks.together(lambda: dict(safeguard.examine(entry.state, scene)))
     return ranks.broadcast({name: _plain(one, entry.said) for name, one in found.items()})

@@ -49,6 +49,11 @@ class Desk:
     unsaid: dict[Hashable, Unsaid] = field(default_factory=dict)
 
     @cached_property
+    def streamed(self) -> list[Entry]:
+        """One entry for each way in which rows are told by content, where workers may give the same ones."""
+        return list({id(entry.repeats): entry for entry in self.entries if entry.repeats.looks}.values())
+
+    @cached_property
     def groups(self) -> list[Group]:
         found: dict[Hashable, Group] = {}
         for entry in self.entries:

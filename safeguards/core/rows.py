@@ -19,7 +19,7 @@ from safeguards.core.identity import hash_ids, mix
 if TYPE_CHECKING:
     from safeguards.core.ranks import Ranks
 
-__all__ = ["Known", "Rows", "Sample", "read_rows"]
+__all__ = ["Known", "Rows", "Sample", "hashed", "read_rows"]
 
 T = TypeVar("T")
 WHOLE = (torch.int64, torch.int32, torch.int16, torch.int8, torch.uint8)
@@ -235,13 +235,14 @@ def _as_tensor(value: Any) -> Tensor:
 
 def _identities(batch: Any, fields: BatchFields, n: int, arrived: int, positions: Tensor | None) -> tuple[Tensor, bool]:
     if fields.row_id is not None:
-        return _hashed(select(batch, fields.row_id, "row_id")), True
+        return hashed(select(batch, fields.row_id, "row_id")), True
     if positions is not None:
         return positions, True
     return torch.arange(arrived, arrived + n), False
 
 
-def _hashed(row_id: Any) -> Tensor:
+def hashed(row_id: Any) -> Tensor:
+    """int64 identities (N,) of the row ids of a batch."""
     if isinstance(row_id, Tensor) and row_id.ndim == 1 and row_id.dtype in WHOLE:
         return row_id.detach().cpu().long()
     return hash_ids(read_labels(row_id, "row_id"))

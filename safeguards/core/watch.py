@@ -19,6 +19,7 @@ from safeguards.core.partition import is_partitioned
 from safeguards.core.predictions import Capture, StepOutputs
 from safeguards.core.ranks import Ranks
 from safeguards.core.reading import Desk, Group, Reader, Step, only_takes, takes_none
+from safeguards.core.repeats import Repeats
 from safeguards.core.rows import Rows
 from safeguards.core.safeguard import Safeguard
 from safeguards.core.scene import Loader, Scene
@@ -77,6 +78,10 @@ class Watch:
                 for s, q in shares
             ]
             self.desks.append(Desk(name=name, places=places, entries=entries))
+            repeats: dict[int, Repeats] = {}
+            for entry in entries:
+                fields = entry.safeguard.fields
+                entry.repeats = repeats.setdefault(id(fields), Repeats.of(loader, fields))
         if (mode := _mode(self.trainer)) != "sequential":
             self._refuse(
                 f"the loaders are combined as {mode!r}: rows can be told apart only where they come one by one; "
@@ -174,6 +179,9 @@ class Watch:
         for capture in captures.values():
             if isinstance(capture, Capture):
                 capture.close()
+        for entry in desk.streamed:
+            with entry.safeguard.meter.running(), self._trace.hidden():
+                entry.repeats.note(batch)
         expected = desk.places.expected(desk.arrived) or 0
         step = Step(batch=batch, outputs=outputs, captures=captures, start=desk.arrived, rows=max(0, expected))
         waiting = {entry for group in desk.groups if self._keep(group, desk, step) for entry in group.entries}
