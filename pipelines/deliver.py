@@ -2,8 +2,8 @@
 
     python -m pipelines.deliver deliveries/2026-48
 
-Exit codes: 0 the manifest is written; 6 a file cannot be read to its end, or there is none; 2 the command line is
-wrong.
+Exit codes: 0 the manifest is written; 6 a file has no rows or cannot be read to its end, or there is none; 2 the
+command line is wrong.
 """
 
 from __future__ import annotations

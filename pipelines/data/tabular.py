@@ -26,7 +26,12 @@ class TabularData(RowData):
     place in the file); its hash decides which split the row is in. With ``split_column`` the table says that itself,
     and only a split "validation" that it lacks is taken from its training rows. Words of ``missing`` are gaps in a CSV.
 
-    Raises ``ValueError`` in one line for an argument that does not fit the table.
+    ``test_path`` is another such file: its test rows are then those of this one, so that a model can be judged on rows
+    that came after the data it learned from. There the target may be missing, in all rows or in some: those have no
+    label yet, and -1 for a target. It needs a ``row_id``: a place in another file is no identity.
+
+    Raises ``ValueError`` in one line for an argument that does not fit the table, and with their number for rows of
+    ``path`` without a target.
     """
 
     def __init__(
@@ -35,6 +40,7 @@ class TabularData(RowData):
         path: str,
         schema: Mapping[str, Kind],
         target: str,
+        test_path: str | None = None,
         target_values: Sequence[str] | None = None,
         sensitive: Mapping[str, Sequence[float] | None] | None = None,
         inputs: Sequence[str] | None = None,
@@ -47,7 +53,9 @@ class TabularData(RowData):
         seed: int = 0,
     ) -> None:
         super().__init__(batch_size=batch_size)
-        self.path = path
+        if test_path is not None and row_id is None:
+            raise ValueError(f"test_path={test_path!r}: name the column that identifies a row by row_id")
+        self.path, self.test_path = path, test_path
         self.schema = dict(schema)
         self.target = target
         self.target_values = target_values
@@ -87,7 +95,10 @@ class TabularData(RowData):
         return read_table(self.path, missing=self.missing)
 
     def build(self) -> dict[Split, Rows]:
-        frames = self._frames = self._split(self._identified(self.read()))
+        frames = self._frames = self._split(self.read(), self.schema)
+        self._refuse_unlabelled(pd.concat([frame[self.target] for frame in frames.values()]))
+        if self.test_path is not None:
+            frames["test"] = self._later(self.test_path)
         encoder = Encoder.fit(
             frames["train"],
             numbers=[name for name in self.inputs if self.schema[name] == "number"],
@@ -106,9 +117,21 @@ class TabularData(RowData):
             raise ValueError(f"row_id={self.row_id!r}: {table[self.row_id].isna().sum()} rows have none")
         return table.set_index(self.row_id)
 
-    def _split(self, table: pd.DataFrame) -> dict[Split, pd.DataFrame]:
-        split = self._split_names(table)
-        frame = conform(table, self.schema)
+    def _refuse_unlabelled(self, target: pd.Series) -> None:
+        if unlabelled := int(target.isna().sum()):
+            told = f"{unlabelled} of {len(target)} rows have no {self.target!r}, and nothing is learned from those"
+            raise ValueError(f"{told}; label them, or leave them out")
+
+    def _later(self, path: str) -> pd.DataFrame:
+        """The test rows of another file, which may lack their labels, and so the column."""
+        table = read_table(path, missing=self.missing)
+        present = {name: kind for name, kind in self.schema.items() if name != self.target or name in table.columns}
+        return self._split(table, present)["test"]
+
+    def _split(self, table: pd.DataFrame, schema: Mapping[str, Kind]) -> dict[Split, pd.DataFrame]:
+        identified = self._identified(table)
+        split = self._split_names(identified)
+        frame = conform(identified, schema)
         return {name: frame[split == name] for name in SPLITS}
 
     def _split_names(self, table: pd.DataFrame) -> pd.Series:
@@ -127,16 +150,23 @@ class TabularData(RowData):
         return {value: number for number, value in enumerate(values)}
 
     def _rows_of(self, frame: pd.DataFrame, encoder: Encoder, classes: Mapping[object, int]) -> Rows:
-        target = frame[self.target].map(classes)
-        if target.isna().any():
-            value = frame[self.target][target.isna()].iloc[0]
-            raise ValueError(f"target {self.target!r} holds {value!r}; expected one of {', '.join(map(repr, classes))}")
         return Rows(
             inputs=torch.from_numpy(encoder.encode(frame)),
-            target=torch.from_numpy(target.to_numpy(dtype="int64")),
+            target=self._targets(frame, classes) if self.target in frame else None,
             row_id=torch.from_numpy(as_row_ids(frame.index)),
             groups={_key(name, bands): labels_of(frame[name], bands) for name, bands in self.sensitive.items()},
         )
+
+    def _targets(self, frame: pd.DataFrame, classes: Mapping[object, int]) -> torch.Tensor:
+        given = frame[self.target]
+        found = given.map(classes)
+        if not found.notna().equals(given.notna()):
+            value = given[found.isna() & given.notna()].iloc[0]
+            raise ValueError(f"target {self.target!r} holds {value!r}; expected one of {', '.join(map(repr, classes))}")
+        return torch.from_numpy(found.fillna(UNLABELLED).to_numpy(dtype="int64"))
+
+
+UNLABELLED = -1
 
 
 def _key(column: str, bands: Sequence[float] | None) -> str:

@@ -92,7 +92,7 @@ class Delivery:
 def deliver(folder: Path, names: Sequence[str] | None = None) -> Manifest:
     """The producer's last step: write the manifest of the files ``names`` (default: every Parquet and CSV file there).
 
-    Raises `DataRefused` when there is none, or one of them cannot be read to its end.
+    Raises `DataRefused` when there is none, or one of them has no rows or cannot be read to its end.
     """
     found = sorted(names if names is not None else (path.name for path in _readable(folder)))
     if not found:
@@ -194,6 +194,8 @@ def _rows(path: Path) -> int:
         raise DataRefused(str(error)) from error
     if source.torn:
         raise DataRefused(source.torn)
+    if source.frame.empty:
+        raise DataRefused(f"{path.name}: has columns and no rows; write them, or leave the file out")
     return len(source.frame)
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import subprocess
@@ -193,3 +194,19 @@ def test_what_was_taken_and_changed_since_is_refused(delivery: Path, tmp_path: P
 def test_an_empty_folder_has_nothing_to_deliver(tmp_path: Path) -> None:
     with pytest.raises(DataRefused, match=r"there is no \.parquet"):
         deliver(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["a.csv", "b.parquet"])
+def test_a_file_without_rows_is_refused_by_who_delivers_and_by_who_takes(
+    delivery: Path, tmp_path: Path, name: str
+) -> None:
+    path = delivery / name
+    FRAME[:0].to_csv(path, index=False) if name == "a.csv" else FRAME[:0].to_parquet(path)
+    says = f"{name}: has columns and no rows; write them, or leave the file out"
+    with pytest.raises(DataRefused, match=says):
+        deliver(delivery)
+    found = json.loads((delivery / MANIFEST).read_text())
+    described = {"size": path.stat().st_size, "rows": 0, "sha256": hashlib.sha256(path.read_bytes()).hexdigest()}
+    files = [one | described if one["name"] == name else one for one in found["files"]]
+    (delivery / MANIFEST).write_text(json.dumps({"files": files}))
+    assert says in refusal(delivery, tmp_path / "own")

@@ -101,6 +101,7 @@ def test_a_table_may_name_its_own_splits(build, table):
         ({"split_column": "part"}, "split_column='part'"),
         ({"target_values": ["yes"]}, "target 'ill' holds 'no'"),
         ({"batch_size": 0}, "batch_size=0"),
+        ({"row_id": None, "test_path": "later.csv"}, "test_path='later.csv': name the column"),
     ],
 )
 def test_an_argument_that_does_not_fit_is_told_in_one_line(build, options, words):
@@ -118,3 +119,44 @@ def test_a_row_without_an_id_is_refused(build, table):
 def test_an_unknown_split_is_refused(build):
     with pytest.raises(ValueError, match="expected one of train, validation, test"):
         build().frame("val")
+
+
+def test_rows_without_a_target_are_counted_in_one_line(build, table):
+    table.loc[::3, "ill"] = None
+    with pytest.raises(ValueError, match="100 of 300 rows have no 'ill', and nothing is learned from those") as caught:
+        build(table).setup()
+    assert "\n" not in str(caught.value)
+
+
+@pytest.fixture
+def later(tmp_path, table):
+    """A file that came later, with rows of its own; and where it lies."""
+    path = tmp_path / "later.csv"
+    return path, table.assign(patient=lambda t: "new " + t["patient"], age=40)
+
+
+def test_the_test_rows_of_another_file_stand_in_for_those_of_this_one(build, later):
+    path, frame = later
+    frame.to_csv(path, index=False)
+    before, data = build(), build(test_path=str(path))
+    assert data.feature_names == before.feature_names
+    for split in ("train", "validation"):
+        assert torch.equal(data.rows(split).inputs, before.rows(split).inputs)
+    assert set(data.frame("test").index) == set(build(frame).frame("test").index)
+    assert len(data.rows("test")) > 20
+    labels = frame.set_index("patient").loc[data.frame("test").index, "ill"] == "yes"
+    assert data.rows("test").target.tolist() == labels.astype(int).tolist()
+
+
+def test_rows_of_another_file_may_lack_some_labels_or_all(build, later):
+    path, frame = later
+    frame.assign(ill=frame["ill"].where(frame.index % 2 == 0)).to_csv(path, index=False)
+    target = build(test_path=str(path)).rows("test").target
+    assert set(target.tolist()) == {-1, 0, 1}
+    frame.drop(columns="ill").to_csv(path, index=False)
+    data = build(test_path=str(path))
+    assert data.rows("test").target is None
+    assert "target" not in next(iter(data.test_dataloader()))
+    frame.assign(ill="perhaps").to_csv(path, index=False)
+    with pytest.raises(ValueError, match="target 'ill' holds 'perhaps'"):
+        build(test_path=str(path)).setup()
