@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import stat
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +22,13 @@ if TYPE_CHECKING:
 
 __all__ = ["upload"]
 
+ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)
+"""Nothing of that name lies there, or it is a link or a socket."""
+
+
+class _Strange(Exception):  # noqa: N818 - a finding: "raise _Strange"
+    """Something in a copy is neither an ordinary file nor a folder."""
+
 
 def upload(client: MlflowClient, run_id: str, spool: Path, data: Mapping[str, Any], target: str, *, own: bool) -> bool:
     """What a line of artifacts names, to the folder ``target`` of the run; False where it is there no more.
@@ -30,23 +40,69 @@ def upload(client: MlflowClient, run_id: str, spool: Path, data: Mapping[str, An
         source = Path(str(data["source"]))
         return own and source.is_dir() and _staged(client, run_id, source, target)
     name = data.get("copy")
-    copy = spool / ARTIFACTS / str(name)
-    if not is_plain_name(name) or copy.parent.is_symlink() or not _is_plain(copy):
+    if not is_plain_name(name):
         return False
-    if any(copy.iterdir()):
-        client.log_artifacts(run_id, str(copy), target or None)
-        _empty(copy)
+    try:
+        with _opened(spool / ARTIFACTS) as copies, _opened(str(name), copies) as copy:
+            _send(client, run_id, copy, target, place=spool / ARTIFACTS / str(name) if own else None)
+    except _Strange:
+        return False
     return True
 
 
-def _is_plain(copy: Path) -> bool:
-    """Whether it is a folder of ordinary files and folders: who makes a copy leaves no link in it, and a pipe would let
-    its reader wait.
+def _send(client: MlflowClient, run_id: str, copy: int, target: str, *, place: Path | None) -> None:
+    """From ``place``, or by way of one that nobody else writes to: there it is what was looked at."""
+    if names := _names(copy):
+        with _taken(names, copy) if place is None else nullcontext(place) as folder:
+            client.log_artifacts(run_id, str(folder), target or None)
+        _empty(copy)
+
+
+@contextmanager
+def _taken(names: Sequence[str], copy: int) -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as place:
+        for name in names:
+            _take(name, copy, Path(place, name))
+        yield Path(place)
+
+
+def _take(name: str, within: int, target: Path) -> None:
+    """Copy a file or folder of the folder ``within``. It is opened once, so that no link can take its place in between;
+    who makes a copy leaves none in it. A pipe would let its reader wait.
     """
-    if copy.is_symlink() or not copy.is_dir():
-        return False
-    inside = (Path(folder, name) for folder, folders, files in os.walk(copy) for name in (*folders, *files))
-    return all((path.is_dir() or path.is_file()) and not path.is_symlink() for path in inside)
+    with _opened(name, within) as opened:
+        mode = os.fstat(opened).st_mode
+        if stat.S_ISDIR(mode):
+            target.mkdir()
+            for one in _names(opened):
+                _take(one, opened, target / one)
+        elif stat.S_ISREG(mode):
+            with os.fdopen(opened, "rb", closefd=False) as source, target.open("xb") as file:
+                shutil.copyfileobj(source, file)
+        else:
+            raise _Strange
+
+
+@contextmanager
+def _opened(name: str | Path, within: int | None = None) -> Iterator[int]:
+    """A file or folder, by its descriptor. Raises `_Strange` for a link."""
+    try:
+        opened = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=within)
+    except OSError as error:
+        if error.errno in ABSENT:
+            raise _Strange from None
+        raise
+    try:
+        yield opened
+    finally:
+        os.close(opened)
+
+
+def _names(folder: int) -> list[str]:
+    try:
+        return os.listdir(folder)
+    except NotADirectoryError:
+        raise _Strange from None
 
 
 def _staged(client: MlflowClient, run_id: str, source: Path, target: str) -> bool:
@@ -56,10 +112,11 @@ def _staged(client: MlflowClient, run_id: str, source: Path, target: str) -> boo
     return True
 
 
-def _empty(copy: Path) -> None:
+def _empty(copy: int) -> None:
     """The folder itself stays: one that is gone was lost, one that is empty has arrived."""
-    for path in copy.iterdir():
-        if path.is_dir() and not path.is_symlink():
-            shutil.rmtree(path, ignore_errors=True)
-        else:
-            path.unlink(missing_ok=True)
+    with os.scandir(copy) as found:
+        for one in list(found):
+            if one.is_dir(follow_symlinks=False):
+                shutil.rmtree(one.name, ignore_errors=True, dir_fd=copy)
+            else:
+                os.unlink(one.name, dir_fd=copy)
