@@ -16,7 +16,7 @@ from safeguards.core.files import sync
 from safeguards.gate import Candidate, History, Record
 from safeguards.retraining.job import only_one
 from safeguards.retraining.shelf import DATA_LOCK, DELIVERY, JOB
-from safeguards.tracking.standing import what_waits
+from safeguards.tracking.standing import is_unsent
 
 if TYPE_CHECKING:
     from safeguards.retraining.shelf import Shelf
@@ -35,10 +35,10 @@ def prune(shelf: Shelf, registry: ModelRegistry, *, keep: int, but: Path) -> lis
     """Remove deliveries but the newest ``keep``, and retrainings that came to their end but the newest ``keep``.
 
     Stays: the data that any champion of the history learned from, for the next comparison and for a rollback, or the
-    challenger of a job that stays, which somebody may promote; jobs that are not at their end, or of whose run the
-    tracking store lacks something; and ``but``, the job at work. The lock of the retraining is the caller's; while a
-    live audit is at work nothing is removed. Killed anywhere, each is whole or gone. Returns the names of what was
-    removed.
+    challenger of a job that stays, which somebody may promote; jobs that are not at their end, or of whose runs, those
+    of a search among them, the tracking store lacks something; and ``but``, the job at work. The lock of the retraining
+    is the caller's; while a live audit is at work nothing is removed. Killed anywhere, each is whole or gone. Returns
+    the names of what was removed.
 
     Raises `ConfigurationError` for less than 1; `RegistryError` and `EvidenceError` where it cannot be told what a
     champion learned from, upon which nothing is removed.
@@ -78,9 +78,7 @@ def _newest_first(folder: Path, named: re.Pattern[str]) -> list[Path]:
 
 
 def _is_done(job: Path) -> bool:
-    if not (job / BEGUN).is_dir() or not any(job.glob(TOLD)):
-        return False
-    return not any(map(what_waits, job.glob("[0-9][0-9]-train/safeguards/*")))
+    return (job / BEGUN).is_dir() and any(job.glob(TOLD)) and not is_unsent(job)
 
 
 def _removed(old: Sequence[Path], folder: Path) -> Iterator[str]:

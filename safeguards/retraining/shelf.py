@@ -25,6 +25,7 @@ from safeguards.core.files import read_whole, sync, write_whole
 from safeguards.core.names import encode
 from safeguards.retraining.auditbook import AuditBook
 from safeguards.retraining.intake import Delivery, Manifest, take, taken
+from safeguards.tracking.standing import is_unsent
 
 __all__ = ["DELIVERY", "Shelf"]
 
@@ -33,7 +34,7 @@ DELIVERY = "delivery"
 
 KEY_DIGITS = 16
 JOB = re.compile(f"[0-9a-f]{{{KEY_DIGITS}}}")
-PUBLISHED = "[0-9][0-9]-publish"  # the step of a live audit after which MLflow has its verdicts
+PUBLISHED = "[0-9][0-9]-publish"  # the step of a live audit after which a spool has its verdicts
 LARGEST_TRAINING = 1 << 22
 DATA_LOCK = "data.lock"
 
@@ -61,7 +62,7 @@ class Shelf:
 
     def clear(self, keep: int, *, but: Path) -> None:
         """Remove the jobs of live audits but the newest ``keep``, those that opened a retraining which has not been
-        answered, those whose verdicts are not in MLflow yet, and ``but``, the one at work. The book keeps all of them.
+        answered, those of which MLflow lacks something yet, and ``but``, the one at work. The book keeps all of them.
 
         Raises `ConfigurationError` for less than 0, `LedgerError` for a book that cannot be read.
         """
@@ -69,7 +70,7 @@ class Shelf:
             raise ConfigurationError(f"keep: {keep!r}: expected 0 or more jobs of live audits")
         for name in self.audits.done_with(keep):
             place = self.folder / "jobs" / name
-            if JOB.fullmatch(name) and place != but and any(place.glob(PUBLISHED)):
+            if JOB.fullmatch(name) and place != but and any(place.glob(PUBLISHED)) and not is_unsent(place):
                 shutil.rmtree(place, ignore_errors=True)
 
     def remember(self, training: Mapping[str, Any]) -> str:

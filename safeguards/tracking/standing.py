@@ -7,7 +7,7 @@ from pathlib import Path
 
 from safeguards.tracking.spool import Progress, read
 
-__all__ = ["MARKER", "what_waits"]
+__all__ = ["MARKER", "is_unsent", "what_waits"]
 
 MARKER = "tracking.json"
 SYNC = "safeguards sync"
@@ -32,3 +32,8 @@ def what_waits(directory: Path) -> str | None:
     if known.complete and next(read(spool, min(known.values, known.artifacts)), None) is None:
         return None
     return f"some of it waits to be sent: {SYNC} {spool}"
+
+
+def is_unsent(folder: Path) -> bool:
+    """Whether the store lacks something of a run that came to its end below ``folder``, as `what_waits` tells."""
+    return any(what_waits(marker.parent) for marker in folder.rglob(MARKER))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -16,6 +17,8 @@ import pytest
 from safeguards.core.errors import ConfigurationError, RegistryError
 from safeguards.gate import promote, rollback
 from safeguards.retraining import Job, Shelf, deliver, only_one, prune
+from safeguards.tracking.spool import Progress
+from safeguards.tracking.standing import MARKER
 from tests.gate.conftest import at_once, registry
 from tests.gate.evidence import C
 from tests.gate.test_promotion import ASKED, make
@@ -69,6 +72,13 @@ def year(tmp_path: Path, shelf: Shelf, registry: Any) -> tuple[list[str], list[P
     return data, jobs
 
 
+def told_of_its_spool(run: Path, spool: Path) -> None:
+    """As a run at its end says where what it sends lies."""
+    run.mkdir(parents=True)
+    spool.mkdir(exist_ok=True)
+    (run / MARKER).write_text(json.dumps({"spool": str(spool)}))
+
+
 def left(shelf: Shelf, what: str) -> set[str]:
     return {one.name for one in (shelf.folder / what).iterdir()}
 
@@ -90,20 +100,24 @@ def test_a_delivery_that_was_taken_again_is_new_again(year: Any, shelf: Shelf, r
     assert left(shelf, "data") == {data[0], data[1], data[2]}
 
 
-def test_jobs_that_something_needs_stay(
-    year: Any, shelf: Shelf, registry: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """One that was killed before its end, one at work, one whose run MLflow lacks a part of, and a live audit's."""
+def test_jobs_that_something_needs_stay(year: Any, shelf: Shelf, registry: Any, tmp_path: Path) -> None:
+    """One that was killed before its end, one at work, a live audit's, and those of which MLflow lacks a part: of the
+    training, or of a trial of the search before it.
+    """
     _, jobs = year
     unfinished = job(shelf, 11, steps=("meet", "look"))
     audit = job(shelf, 12, steps=("judge", "note", "publish", "tell"))
-    unsent = job(shelf, 13, steps=("meet", "look", "train", "tell"))
-    (unsent / "03-train" / "safeguards" / "run").mkdir(parents=True)
-    monkeypatch.setattr("safeguards.retraining.retention.what_waits", lambda _: "3 points wait")
-    for old in (unfinished, audit, unsent):
+    unsent = [job(shelf, number, steps=("meet", "look", "search", "train", "tell")) for number in (13, 14)]
+    told_of_its_spool(unsent[0] / "04-train" / "safeguards" / "run", tmp_path / "spool")
+    told_of_its_spool(unsent[1] / "03-search" / "trial-7" / "safeguards" / "run", tmp_path / "spool")
+    for old in (unfinished, audit, *unsent):
         os.utime(old, (0, 0))
     prune(shelf, registry, keep=1, but=jobs[0])
-    assert left(shelf, "jobs") == {one.name for one in (unfinished, audit, unsent, jobs[0], jobs[5])}
+    stay = {one.name for one in (unfinished, audit, *unsent, jobs[0], jobs[5])}
+    assert left(shelf, "jobs") == stay
+    Progress(complete=True).keep(tmp_path / "spool")
+    prune(shelf, registry, keep=1, but=jobs[0])
+    assert left(shelf, "jobs") == stay - {one.name for one in unsent}
 
 
 def test_what_a_challenger_learned_from_stays_as_long_as_its_job(

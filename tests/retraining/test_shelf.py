@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import signal
 from functools import partial
@@ -10,6 +11,8 @@ import pytest
 
 from safeguards.core.errors import ConfigurationError, DataRefused, EvidenceError
 from safeguards.retraining import Shelf, Trigger, deliver
+from safeguards.tracking.spool import Progress
+from safeguards.tracking.standing import MARKER
 from tests.helpers.killing import killed_at
 
 TRAINING = {"model": {"class_path": "a.B"}, "trainer": {"max_epochs": 3}}
@@ -167,6 +170,18 @@ def test_jobs_of_live_audits_stay_that_are_new_or_asked_for(tmp_path: Path) -> N
     shelf.clear(0, but=weeks[4])
     assert left() == stays | {weeks[4]}
     assert len(shelf.audits.past()) == 6
+
+
+def test_the_job_of_a_live_audit_that_waits_to_be_sent_stays(tmp_path: Path) -> None:
+    shelf = Shelf(root=tmp_path, model="risk")
+    waits, newest = audited(shelf, 0), audited(shelf, 1)
+    (tmp_path / "spool").mkdir()
+    (waits / "03-publish" / MARKER).write_text(json.dumps({"spool": str(tmp_path / "spool")}))
+    shelf.clear(1, but=newest)
+    assert waits.is_dir()
+    Progress(complete=True).keep(tmp_path / "spool")
+    shelf.clear(1, but=newest)
+    assert not waits.exists()
 
 
 @pytest.mark.parametrize("name", ["../../elsewhere", "{}/elsewhere", "..", "/"])
