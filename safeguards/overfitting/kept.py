@@ -22,33 +22,37 @@ MOST_BYTES = 2**26
 class KeptBatches:
     """Batches of the loader that trains; what is handed out is a copy, so that a model may work on it in place.
 
-    A data set may change while it is trained on, as with labels that are corrected: `has_changed` tells by some rows.
+    A data set may change while it is trained on, as with labels that are corrected: `has_changed` reads some again.
     """
 
     def __init__(self) -> None:
         self.forget()
-        self._some_rows: Any = None
 
     def forget(self) -> None:
         """Read all of them anew."""
         self._of: ref[DataLoader[Any]] | None = None
         self._batches: dict[tuple[int, ...], Any] = {}
+        self._places: dict[int, tuple[tuple[int, ...], int]] = {}
         self._bytes = 0
 
     def has_changed(self, loader: DataLoader[Any], positions: Sequence[int], seed: int) -> bool:
-        """Whether the set gives these rows otherwise than when this was last asked. Raises nothing."""
-        before = self._some_rows
+        """Whether the set gives a row of these otherwise than it is kept. Raises nothing.
+
+        So it is too where a row depends on those beside it, as where it is padded to the longest of its batch.
+        """
+        kept = [position for position in positions if position in self._places] if self._is_of(loader) else []
+        if not kept:
+            return False
         try:
-            self._some_rows = _copied(read_batch(loader, positions, seed))
-            return not _same(self._some_rows, before)
+            again = read_batch(loader, kept, seed)
+            return not all(self._is_kept(position, again, place) for place, position in enumerate(kept))
         except Exception:  # as where a row is no longer there: what is asked for may be
-            self._some_rows = None
             return True
 
     def read(self, loader: DataLoader[Any], positions: Sequence[int], seed: int) -> Any:
         """As `read_batch`."""
         at = tuple(positions)
-        if self._of is None or self._of() is not loader:
+        if not self._is_of(loader):
             self.forget()
             self._of = ref(loader)
         if at in self._batches:
@@ -56,6 +60,13 @@ class KeptBatches:
         batch = read_batch(loader, positions, seed)
         self._keep(at, batch)
         return batch
+
+    def _is_of(self, loader: DataLoader[Any]) -> bool:
+        return self._of is not None and self._of() is loader
+
+    def _is_kept(self, position: int, again: Any, place: int) -> bool:
+        at, before = self._places[position]
+        return _same_row(self._batches[at], before, again, place)
 
     def _keep(self, at: tuple[int, ...], batch: Any) -> None:
         try:
@@ -65,6 +76,8 @@ class KeptBatches:
         if self._bytes + size <= MOST_BYTES:
             self._bytes += size
             self._batches[at] = _copied(batch)
+            for place, position in enumerate(at):
+                self._places.setdefault(position, (at, place))  # of a row in two batches the older is of doubt
 
 
 def _bytes(tree: Any) -> int:
@@ -90,15 +103,18 @@ def _copied(tree: Any) -> Any:
     return tree[:] if type(tree) is list else tree
 
 
-def _same(one: Any, other: Any) -> bool:
+def _same_row(one: Any, place: int, other: Any, there: int) -> bool:
+    """Whether a row of one batch is that of another. Raises ``IndexError`` where there are not as many."""
     if type(one) is not type(other):
         return False
-    if type(one) is Tensor:
-        return torch.equal(one, other)
+    if type(one) is Tensor and one.ndim and other.ndim:
+        return torch.equal(one[place], other[there])
     if type(one) is dict:
-        return one.keys() == other.keys() and all(_same(value, other[key]) for key, value in one.items())
+        return one.keys() == other.keys() and all(_same_row(one[key], place, other[key], there) for key in one)
+    if type(one) in (list, tuple) and _plain(one):
+        return bool(one[place] == other[there])
     if type(one) in (list, tuple):
-        return len(one) == len(other) and all(map(_same, one, other))
+        return len(one) == len(other) and all(_same_row(a, place, b, there) for a, b in zip(one, other, strict=True))
     return bool(one == other)
 
 

@@ -14,6 +14,7 @@ from torch.utils.data import DataLoader
 
 from safeguards.core.batch import BatchFields
 from safeguards.core.errors import ConfigurationError, NotApplicable
+from safeguards.core.identity import mix
 from safeguards.core.intervals import alpha_of_look
 from safeguards.core.predictions import Capture, StepOutputs
 from safeguards.core.rows import Rows, Sample, read_rows
@@ -143,14 +144,13 @@ class MeasuredGap:
         padded = math.ceil(len(chosen) / ranks.world) * ranks.world
         mine = [chosen[i % len(chosen)] for i in range(ranks.rank, padded, ranks.world)]
         with generators_kept(loader.dataset):
-            self._forget_changed(loader, places, scene)
+            self._forget_changed(loader, asked_again(chosen, scene.look, self.seed), scene)
             losses = self._losses_at(mine, loader, scene)
         return _everywhere(losses[: len(range(ranks.rank, len(chosen), ranks.world))], scene)
 
-    def _forget_changed(self, loader: DataLoader[Any], places: Sequence[int], scene: Scene) -> None:
-        """All ranks: each asks its set for the same rows, and what one finds changed all read anew."""
-        some = [int(places[i]) for i in choose(len(places), ROWS_READ_AGAIN, self.seed)]
-        if scene.ranks.any(self.kept.has_changed(loader, some, self.seed)):
+    def _forget_changed(self, loader: DataLoader[Any], asked: Sequence[int], scene: Scene) -> None:
+        """All ranks: each asks its set for those rows of its own, and what one finds changed all read anew."""
+        if scene.ranks.any(self.kept.has_changed(loader, asked, self.seed)):
             self.kept.forget()
 
     def _losses_at(self, places: Sequence[int], loader: DataLoader[Any], scene: Scene) -> list[float]:
@@ -185,6 +185,16 @@ class MeasuredGap:
             got = f"shape {tuple(losses.shape)}" if isinstance(losses, Tensor) else type(losses).__name__
             raise NotApplicable(f'loss= gave {got} for {rows.n} rows: expected one loss per row, as reduction="none"')
         return losses.detach().double().cpu()
+
+
+def asked_again(chosen: Sequence[int], look: int, seed: int) -> list[int]:
+    """The rows of a sample that are asked at this look (from 1) whether they have changed: others at each next one.
+
+    In an order by hash, the same for all processes; all rows of the sample were asked once those before them were.
+    """
+    order = mix(torch.tensor(chosen), seed).argsort().tolist()
+    first = (look - 1) * ROWS_READ_AGAIN
+    return [chosen[order[(first + i) % len(order)]] for i in range(min(ROWS_READ_AGAIN, len(order)))]
 
 
 def _trained_on(seen: Seen, dataset: Any, drawn: Sequence[int], scene: Scene) -> str | None:
