@@ -17,7 +17,7 @@ from pathlib import Path
 from jsonargparse.typing import Path_fr
 
 from pipelines.codes import BROKE, Parser, conclude
-from safeguards.card import Stated, VersionCard, serve_review, write_cards
+from safeguards.card import Stated, VersionCard, review_address, serve_review, write_cards
 from safeguards.tracking import ModelReader, RunReader, safe_line
 
 __all__ = ["Settings", "command", "main", "parse"]
@@ -60,7 +60,7 @@ def written(settings: Settings) -> list[VersionCard]:
         newest=settings.newest,
         stated=Stated.read(None if settings.stated is None else settings.stated.absolute),
         reader=reader,
-        links=f"http://{settings.host}:{settings.port}" if settings.serve and settings.port else None,
+        links=review_address(settings.host, settings.port) if settings.serve and settings.port else None,
     )
     for card in cards:
         _say(f"{settings.model} version {card.version}: {card.path or f'no card: {safe_line(card.problem)}'}")

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from safeguards.card.card import model_card, write_card
     from safeguards.card.evidence import Evidence, NoEvidence, evidence_of
     from safeguards.card.lint import lint_card
-    from safeguards.card.server import serve_review
+    from safeguards.card.server import review_address, serve_review
     from safeguards.card.stated import Risk, Stated
     from safeguards.card.versions import VersionCard, write_cards
 
@@ -22,6 +22,7 @@ __all__ = [
     "evidence_of",
     "lint_card",
     "model_card",
+    "review_address",
     "review_app",
     "serve_review",
     "write_card",
@@ -37,6 +38,7 @@ _HOMES = {
     "evidence_of": "evidence",
     "lint_card": "lint",
     "model_card": "card",
+    "review_address": "server",
     "review_app": "app",
     "serve_review": "server",
     "write_card": "card",

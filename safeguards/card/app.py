@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from safeguards.card.champions import ModelViews
 from safeguards.card.compare import compared, settings
+from safeguards.card.decoding import html_text
 from safeguards.card.pages import filled
 from safeguards.card.table import SILENT, Asked, arranged, measures_of, tally
 from safeguards.core.report import latest, overall
@@ -199,7 +200,7 @@ def _report(content: bytes, path: str) -> Response:
     """
     from flask import Response
 
-    page = filled("report.html", path=path, content=content.decode("utf-8", "replace"))
+    page = filled("report.html", path=path, content=html_text(content))
     return Response(page, mimetype="text/html", headers={"Content-Security-Policy": REPORT_POLICY})
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import socket
 from collections.abc import Callable, Sequence
 from socketserver import ThreadingMixIn
 from typing import Any
@@ -10,7 +11,7 @@ from wsgiref.simple_server import WSGIRequestHandler, WSGIServer
 
 from safeguards.core.errors import ConfigurationError
 
-__all__ = ["review_server", "serve_review"]
+__all__ = ["review_address", "review_server", "serve_review"]
 
 log = logging.getLogger(__name__)
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
@@ -19,6 +20,10 @@ SLOWEST_REQUEST_SECONDS = 20.0
 
 class _Server(ThreadingMixIn, WSGIServer):
     daemon_threads = True
+
+
+class _Server6(_Server):
+    address_family = socket.AF_INET6
 
 
 class _Handler(WSGIRequestHandler):
@@ -35,10 +40,12 @@ def review_server(app: Callable[..., Any], *, host: str, port: int) -> WSGIServe
     Raises `ConfigurationError` where nothing can listen there.
     """
     try:
-        server = _Server((host, port), _Handler)
+        server = (_Server6 if ":" in host else _Server)((host, port), _Handler)
     except (OSError, OverflowError) as error:
         cause = getattr(error, "strerror", None) or error
-        raise ConfigurationError(f"cannot listen on {host}:{port}: {cause}; name another --host or --port") from error
+        raise ConfigurationError(
+            f"cannot listen on {_bracketed(host)}:{port}: {cause}; name another --host or --port"
+        ) from error
     server.set_app(app)
     return server
 
@@ -61,7 +68,7 @@ def serve_review(
 
     app = review_app(RunReader(tracking_uri), hosts=[*hosts, *_names(host)])
     with review_server(app, host=host, port=port) as server:
-        say(f"review: http://{host}:{server.server_port}/ (Ctrl-C ends it)")
+        say(f"review: {review_address(host, server.server_port)}/ (Ctrl-C ends it)")
         if host not in LOOPBACK:
             say("anyone who can reach this address can read every run of the store; it asks for no password")
         try:
@@ -70,6 +77,16 @@ def serve_review(
             say("ended")
 
 
+def review_address(host: str, port: int) -> str:
+    """Where a browser on this machine finds the page."""
+    return f"http://{_bracketed(host)}:{port}"
+
+
 def _names(host: str) -> list[str]:
     """An address of all interfaces is the name of none."""
-    return [] if host in ("", "0.0.0.0", "::") else [host]  # noqa: S104 - compared, not bound
+    return [] if host in ("", "0.0.0.0", "::") else [_bracketed(host)]  # noqa: S104 - compared, not bound
+
+
+def _bracketed(host: str) -> str:
+    """As an address of IPv6 stands before a port."""
+    return f"[{host}]" if ":" in host else host

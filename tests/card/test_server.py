@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import re
+import socket
 import threading
 import urllib.error
 import urllib.request
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 from safeguards.card import server as module
-from safeguards.card.server import review_server, serve_review
+from safeguards.card.server import review_address, review_server, serve_review
 from safeguards.cli import main
 from safeguards.core.errors import ConfigurationError
 from tests.card.conftest import Store
@@ -21,21 +24,35 @@ def answer(environment: Any, start: Any) -> list[bytes]:
     return [environment["REQUEST_METHOD"].encode()]
 
 
-def test_it_answers_on_loopback() -> None:
-    with review_server(answer, host="127.0.0.1", port=0) as server:
+def has_ipv6() -> bool:
+    with suppress(OSError), socket.socket(socket.AF_INET6) as tried:
+        tried.bind(("::1", 0))
+        return True
+    return False
+
+
+@pytest.mark.parametrize(
+    ("host", "named"),
+    [
+        ("127.0.0.1", "127.0.0.1"),
+        pytest.param("::1", "[::1]", marks=pytest.mark.skipif(not has_ipv6(), reason="this machine has no IPv6")),
+    ],
+)
+def test_it_answers_on_loopback(host: str, named: str) -> None:
+    with review_server(answer, host=host, port=0) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
         try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{server.server_port}/") as got:
+            with urllib.request.urlopen(f"http://{named}:{server.server_port}/") as got:
                 assert got.read() == b"GET"
-            with pytest.raises(ConfigurationError, match=r"cannot listen on 127\.0\.0\.1:\d+: .*name another"):
-                review_server(answer, host="127.0.0.1", port=server.server_port)
+            with pytest.raises(ConfigurationError, match=rf"cannot listen on {re.escape(named)}:\d+: .*name another"):
+                review_server(answer, host=host, port=server.server_port)
         finally:
             server.shutdown()
             thread.join()
 
 
-@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 99999), ("256.0.0.1", 0)])
+@pytest.mark.parametrize(("host", "port"), [("127.0.0.1", 99999), ("256.0.0.1", 0), ("::x", 0)])
 def test_an_address_that_is_none_is_said(host: str, port: int) -> None:
     with pytest.raises(ConfigurationError, match="name another --host or --port"):
         review_server(answer, host=host, port=port)
@@ -65,6 +82,21 @@ def test_an_address_of_all_interfaces_is_the_name_of_none(store: Store, monkeypa
     pages = made[0].test_client()
     assert pages.get("/", headers={"Host": "0.0.0.0"}).status_code == 403
     assert pages.get("/", headers={"Host": "review.example"}).status_code == 200
+
+
+def test_an_address_of_ipv6_is_a_name_in_brackets(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[Any] = []
+    monkeypatch.setattr(module._Server, "server_bind", lambda self: setattr(self, "server_port", 5080))
+    monkeypatch.setattr(module._Server, "server_activate", lambda self: None)
+    monkeypatch.setattr(module._Server, "serve_forever", interrupted)
+    monkeypatch.setattr(module._Server, "set_app", lambda self, app: made.append(app))
+    said: list[str] = []
+    serve_review(store.uri, host="fd00::7", port=5080, say=said.append)
+    assert said[0].startswith(f"review: {review_address('fd00::7', 5080)}/ ")
+    assert review_address("fd00::7", 5080) == "http://[fd00::7]:5080"
+    pages = made[0].test_client()
+    assert pages.get("/", headers={"Host": "[fd00::7]:5080"}).status_code == 200
+    assert pages.get("/", headers={"Host": "[fd00::8]:5080"}).status_code == 403
 
 
 def test_the_command(store: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
