@@ -27,8 +27,8 @@ def html_text(content: bytes) -> str:
     for mark, name in MARKS:
         if content.startswith(mark):
             return content[len(mark) :].decode(name, "replace")
-    if name := _declared(content):
-        return content.decode(name, "replace")
+    if declared := _declared(content):
+        return content.decode(declared, "replace")
     try:
         return content.decode("utf-8")
     except UnicodeDecodeError:

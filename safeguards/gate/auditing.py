@@ -14,6 +14,7 @@ from safeguards.gate.candidate import Candidate
 from safeguards.gate.carding import card_problems
 from safeguards.gate.following import RECORD, STATE, is_unfinished
 from safeguards.gate.history import History
+from safeguards.gate.judging import AHEAD, moment_of
 from safeguards.gate.policy import Policy
 from safeguards.gate.record import DIGEST, Record
 
@@ -46,10 +47,20 @@ def audit(registry: ModelRegistry, *, policy: Policy | None = None, now: datetim
     versions = registry.versions()
     return [
         *(Finding(subject="history", text=problem) for problem in history.problems),
+        *_about_clocks(history, moment),
         *_about_alias(registry, history, versions),
         *_about_versions(registry, history, versions),
         *_about_waivers(history, policy, moment),
     ]
+
+
+def _about_clocks(history: History, now: datetime) -> Iterator[Finding]:
+    """A host whose clock is ahead takes attempts for older than the window of the policy; afterwards it shows."""
+    ahead = [entry for entry in history.entries if (when := moment_of(entry.when)) and when > now + AHEAD]
+    for entry in ahead[:1]:
+        told = f"entry {entry.number} is of {entry.when}, which is to come"
+        doubt = "the clock of its host was ahead, and attempts within the window may not have counted"
+        yield Finding(subject="history", text=f"{told}: {doubt}; put that clock right and look at what it promoted")
 
 
 def _about_alias(registry: ModelRegistry, history: History, versions: list[Version]) -> Iterator[Finding]:

@@ -14,7 +14,7 @@ from safeguards.gate.paired import Comparison
 from safeguards.gate.policy import ChampionRule, PairedRule, Policy, Waiver
 from safeguards.gate.record import Record
 
-__all__ = ["TRACKING", "Ruling", "judge"]
+__all__ = ["AHEAD", "TRACKING", "Ruling", "judge", "moment_of"]
 
 TRACKING = "tracking"
 
@@ -86,12 +86,12 @@ Reasons = Iterator[tuple[str | None, str]]
 
 def _about_age(record: Record, policy: Policy, now: datetime) -> Reasons:
     for what, text in (("evidence", record.judged), ("record", record.made)):
-        moment = _moment(text)
+        moment = moment_of(text)
         if moment is None:
             yield "age", f"the moment of the {what} is {text[:40]!r}, which is none"
         elif moment > now + AHEAD:
             yield "age", f"the {what} is of {text}, which is to come: is a clock wrong?"
-    judged = _moment(record.judged)
+    judged = moment_of(record.judged)
     days = math.inf if judged is None else (now - judged) / timedelta(days=1)
     within = Limit(at_most=policy.maximum_age_days)
     if judged is not None and within.margin(days) < 0:
@@ -254,7 +254,8 @@ def _expired(waiver: Waiver | None) -> str:
     return "" if waiver is None else f" (the waiver by {waiver.name} expired on {waiver.expires:%Y-%m-%d})"
 
 
-def _moment(text: str) -> datetime | None:
+def moment_of(text: str) -> datetime | None:
+    """What an ISO 8601 text tells, with a time zone, UTC by default; None for another text."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:

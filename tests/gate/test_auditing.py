@@ -1,7 +1,7 @@
 """The audit finds whatever was done to a registry behind the gate's back, and changes nothing itself."""
 
 import json
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -10,7 +10,7 @@ from safeguards.core.errors import EvidenceError
 from safeguards.gate import Finding, Signer, attach_card, audit, champion, promote, rollback
 from safeguards.tracking.registered import Version
 from tests.core.test_signing import keys
-from tests.gate.evidence import GOOD, NOW, REQUIRED, policy
+from tests.gate.evidence import GOOD, REQUIRED, policy
 from tests.gate.test_promotion import ASKED, entries, make
 
 __all__ = ["keys"]
@@ -46,6 +46,19 @@ def test_nothing_is_found_where_nothing_was_done(two, registry, tmp_path):
 
 def test_an_empty_registry_has_no_findings(registry):
     assert audit(registry) == []
+
+
+def test_a_ruling_by_a_clock_that_was_ahead(registry, tmp_path):
+    """It empties the window in which attempts count: each is a year old by then."""
+    asked, today = policy(tracked=False, maximum_age_days=999), datetime.now(UTC)
+    for number, days in enumerate((0, 400, 401)):
+        folder, _ = make(tmp_path / str(number), registry, seed=number)
+        assert promote(folder, policy=asked, registry=registry, now=today + timedelta(days=days)).admitted
+    (only,) = found(registry)
+    assert only.startswith(
+        f"history: entry 2 is of {entries(registry)[1].when}, which is to come: the clock of its host"
+    )
+    assert audit(registry, now=today + timedelta(days=401)) == []
 
 
 def test_an_alias_moved_outside(two):
@@ -201,7 +214,7 @@ def test_waivers_that_expired(registry, tmp_path):
     folder, _ = make(tmp_path / "a", registry, verdicts=GOOD[:1])
     assert promote(folder, policy=asked("2999-01-01"), registry=registry).admitted
     assert audit(registry, policy=asked("2999-01-01")) == []
-    assert found(registry, policy=asked("2026-01-01"), now=NOW) == [
+    assert found(registry, policy=asked("2026-01-01")) == [
         f"waiver: {REQUIRED[1]}, waived by R. Meyer, expired on 2026-01-01: no attack"
     ]
     later = datetime(2999, 1, 2, tzinfo=UTC)
