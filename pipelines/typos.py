@@ -26,6 +26,7 @@ MODULES = tuple(f"{place}{part}" for place in ("model", "data") for part in ("",
 _WRONG_KEY = re.compile(
     r"^(?:Group '(?P<group>[^']+)' does not accept option '|Option '|unrecognized arguments: --)(?P<wrong>[^'\s=]+)"
 )
+_KIND = r"(?:<class '([^']+)'>|typing\.Literal\[([^\]]*)\])"
 _VALUE = re.compile(r"((?:Got|Given) value: )(.*)")
 FOLDED_LENGTH = 300  # characters of a message that has no other form: enough for the key and what is wrong
 LISTED = 16  # names that a reader takes in at a glance
@@ -76,8 +77,7 @@ def _option_of_group(found: re.Match[str]) -> str:
 
 
 def _value_of_option(found: re.Match[str]) -> str:
-    wanted = found["wanted"].removeprefix("typing.Literal").strip("[]")
-    return f"{found['option']} of {_last(found['path'])} is {found['value']!r}; expected {_plain(wanted)}"
+    return f"{found['option']} of {_last(found['path'])} is {found['value']!r}; expected {_plain(found['wanted'])}"
 
 
 def _member_of_option(found: re.Match[str]) -> str:
@@ -106,8 +106,8 @@ def _missing_file(found: re.Match[str]) -> str:
 
 
 def _value(found: re.Match[str]) -> str:
-    wanted = re.findall(r"Expected a (<class '[^']+'>)", found[0])
-    return f"expected {_plain(' or '.join(dict.fromkeys(wanted)))}, not {found['value']}"
+    wanted = [_plain(kind[0].removeprefix("Expected a ")) for kind in re.finditer(rf"Expected a {_KIND}", found[0])]
+    return f"expected {' or '.join(dict.fromkeys(wanted))}, not {found['value']}"
 
 
 def _cause(found: re.Match[str]) -> str:
@@ -119,7 +119,7 @@ def _groups() -> list[str]:
 
 
 def _plain(kinds: str) -> str:
-    return re.sub(r"<class '([^']+)'>", r"\1", kinds).replace("NoneType", "null")
+    return re.sub(_KIND, r"\1\2", kinds).replace("NoneType", "null")
 
 
 def _last(path: str) -> str:
@@ -150,7 +150,7 @@ _FORMS: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (r"module '(?P<path>[^']+)' has no attribute '(?P<wrong>[^']+)'", _name_in_module),
     (r"(?:Expected a dot import path string|Unexpected import path format): (?P<wrong>\w+)\n", _short_name),
     (r"Errors:(?s:.*?)\n\s*- (?P<cause>(?!Expected a|Not a valid|Problem with|Does not|a ).+)", _cause),
-    (r"Expected a <class '[^']+'>(?s:.*?)Given value: (?P<value>.*)", _value),
+    (rf"Expected a {_KIND}(?s:.*?)(?:Given|Got) value: (?P<value>.*)", _value),
 )
 
 

@@ -42,6 +42,14 @@ def test_the_innermost_value_is_the_one_shown():
         ("Expected a dot import path string: EarlyStoping\n", "did you mean 'EarlyStopping'?"),
         ("Expected a path but conf/none.yaml either not accessible", "there is no file conf/none.yaml"),
         ("module 'pipelines.models' has no attribute 'TabularNt'", "did you mean 'TabularNet'?"),
+        (
+            "Parser key \"when\": Expected a typing.Literal['new data', 'drift']. Got value: weekly",
+            "when: expected 'new data', 'drift', not weekly",
+        ),
+        (
+            "Parser key \"n\":\n - Expected a typing.Literal['all']\n - Expected a <class 'int'>\nGiven value: x",
+            "n: expected 'all' or int, not x",
+        ),
         ("Expected a <class 'int'>\nExpected a <class 'NoneType'>\nGiven value: many", "int or null, not many"),
     ],
 )
