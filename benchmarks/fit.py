@@ -7,15 +7,19 @@ import io
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from itertools import permutations
+from typing import Any
 
 import torch
 from pytorch_lightning import Callback, seed_everything
 from torch.utils.data import DataLoader
 
 from benchmarks.fitting import quiet_trainer
-from benchmarks.timing import Result, in_rounds, median_interval, quartiles, seconds
+from benchmarks.timing import Result, median_interval, quartiles
+from benchmarks.turns import Done, HandOn, side_by_side
 from pipelines.data.rows import Rows
 from pipelines.models import TabularNet
 from safeguards import (
@@ -31,8 +35,8 @@ from safeguards import (
 from safeguards.core.verdict import Cost
 
 TRAINING, VALIDATION, FEATURES = 32_561, 16_281, 107  # Adult: its two parts, its columns encoded
-BATCH, ROUNDS = 256, 7
-EPOCHS = {32: 12, 512: 8}  # by hidden units: the smaller the network, the larger the safeguards' share
+BATCH, BATCHES_A_TURN = 256, 8
+EPOCHS = {32: 10, 512: 6}  # by hidden units: the smaller the network, the larger the safeguards' share
 FIELDS = BatchFields(inputs="inputs", target="target", row_id="row_id", groups={"sex": "sex", "race": "race"})
 
 
@@ -64,17 +68,50 @@ ARMS: dict[str, list[Callable[[], Callback]]] = {
         drift,
     ],
 }
-Data = tuple[Rows, Rows]
+Costs = dict[str, list[Cost]]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One fit to be made: hidden units, the name of its safeguards, epochs."""
+
+    width: int
+    arm: str
+    epochs: int
+
+
+class Turns(Callback):
+    """Hands the turn on every few batches, and on both sides of a validation."""
+
+    def __init__(self, hand_on: HandOn) -> None:
+        self._hand_on = hand_on
+
+    def on_train_batch_end(self, *hook: Any, **_: Any) -> None:
+        self._count(batch=hook[4])
+
+    def on_validation_batch_end(self, *hook: Any, **_: Any) -> None:
+        self._count(batch=hook[4])
+
+    def _count(self, *, batch: int) -> None:
+        if batch % BATCHES_A_TURN == BATCHES_A_TURN - 1:
+            self._hand_on()
+
+    def on_validation_start(self, *hook: Any) -> None:
+        self._hand_on()
+
+    on_validation_end = on_validation_start
 
 
 def measure() -> Result:
-    logging.disable(logging.WARNING)
-    warnings.filterwarnings("ignore")
-    data = _rows(TRAINING, seed=0), _rows(VALIDATION, seed=1)
-    fits = {width: {name: Fits(width=width, made=made, data=data) for name, made in ARMS.items()} for width in EPOCHS}
-    Fits(width=min(EPOCHS), made=list(ARMS.values())[-1], data=data).fit()
-    contenders = {(width, name): one.fit for width, arms in fits.items() for name, one in arms.items()}
-    found = in_rounds(contenders, times=ROUNDS)
+    done: dict[Fit, list[Done[Costs]]] = {}
+    with side_by_side(fit, places=len(ARMS)) as fits:
+        fits([Fit(min(EPOCHS), list(ARMS)[-1], epochs=1)] * len(ARMS))
+        for arms in permutations(ARMS):
+            for width, epochs in EPOCHS.items():
+                asked = [Fit(width, arm, epochs) for arm in arms]
+                for one, took in zip(asked, fits(asked), strict=True):
+                    done.setdefault(one, []).append(took)
+    in_order = [Fit(width, arm, epochs) for width, epochs in EPOCHS.items() for arm in ARMS]
     return Result(
         title="Fit with safeguards against the bare fit",
         target="overfitting and fairness together at most 1.02x; attacks and drift as their own shares",
@@ -82,85 +119,94 @@ def measure() -> Result:
             "hidden units",
             "safeguards",
             "seconds, median (quartiles)",
-            "against bare, median of the rounds",
+            "against bare, median of the rounds (quartiles)",
+            "interval",
+            "in processor seconds, median (quartiles)",
             "interval",
             "share of the fit by their own account",
         ),
-        rows=[_row(fits[width][name], name, took, found[width, "bare"]) for (width, name), took in found.items()],
+        rows=[_row(one, done[one], done[replace(one, arm="bare")]) for one in in_order],
         notes=[
             f"{TRAINING:,} training and {VALIDATION:,} validation rows of {FEATURES} features (synthetic, of Adult's "
-            f"size), {_epochs()}, in batches of {BATCH}, a validation after each, one process. The perceptron has two "
-            f"hidden layers. {ROUNDS} rounds, in each every arm once; a ratio compares two fits of one round, and the "
-            "interval is that of its median (sign test), with the confidence beside it.",
+            f"size), {_epochs()}, in batches of {BATCH}, a validation after each, one process for each fit. The "
+            "perceptron has two hidden layers. The fits of a round go on side by side, one at a time: the turn passes "
+            f"every {BATCHES_A_TURN} batches and on both sides of a validation, and the seconds of a fit are those of "
+            "its turns, from making the trainer to the printed table; libraries are imported in a fit before. "
+            f"{len(done[in_order[0]])} rounds, one for each order of the fits over the processes; a ratio compares two "
+            "fits of one round, and the interval is that of its median (sign test), with the confidence beside it. "
+            "Processor seconds are those of all threads: other work on the machine adds to seconds and hardly to them.",
             "Per validation the overfitting guard forwards 1,024 training rows, as many as four training batches; it "
             "reads them at the first. Both count every batch; fairlearn's second opinion comes once per fit and is in "
-            "the seconds alone. A validation took each safeguard: " + "; ".join(_accounts(fits)) + ".",
+            "the seconds alone. A validation took each safeguard: "
+            + "; ".join(told for one in in_order[len(ARMS) - 1 :: len(ARMS)] for told in _accounts(one, done[one]))
+            + ".",
         ],
     )
 
 
-@dataclass
-class Fits:
-    """Fits of one network with the same safeguards, and what each verdict cost."""
-
-    width: int
-    made: list[Callable[[], Callback]]
-    data: Data
-    costs: dict[str, list[Cost]] = field(default_factory=dict)
-
-    def fit(self) -> float:
-        """Seconds of one more."""
-        epochs = EPOCHS[self.width]
-        seed_everything(0, verbose=False)
-        with tempfile.TemporaryDirectory() as folder:
-            trainer = quiet_trainer(folder, [make() for make in self.made], max_epochs=epochs)
-            training, validation = self.data
-            loaders = DataLoader(training, batch_size=BATCH, shuffle=True), DataLoader(validation, batch_size=BATCH)
-            with contextlib.redirect_stdout(io.StringIO()):  # the table of verdicts
-                took = seconds(lambda: trainer.fit(TabularNet(features=FEATURES, width=self.width), *loaders))
-        reached = verdicts(trainer)
-        assert len(reached) == epochs * len(self.made), "a safeguard that does not judge costs nothing"
-        for verdict in reached:
-            if verdict.cost is not None:
-                self.costs.setdefault(verdict.safeguard, []).append(verdict.cost)
-        return took
-
-    def shares(self) -> list[float]:
-        """The share of its fit that each safeguard had taken at the end, median of the fits."""
-        last = slice(EPOCHS[self.width] - 1, None, EPOCHS[self.width])
-        ended = [[cost.share_of_fit or 0.0 for cost in costs[last]] for costs in self.costs.values()]
-        return [quartiles(each)[1] for each in ended]
+def fit(one: Fit, hand_on: HandOn) -> Costs:
+    """What each verdict of one fit cost, by safeguard."""
+    logging.disable(logging.WARNING)
+    warnings.filterwarnings("ignore")
+    seed_everything(0, verbose=False)
+    safeguards = [make() for make in ARMS[one.arm]]
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = quiet_trainer(folder, [*safeguards, Turns(hand_on)], max_epochs=one.epochs)
+        training, validation = _rows(TRAINING, seed=0), _rows(VALIDATION, seed=1)
+        loaders = DataLoader(training, batch_size=BATCH, shuffle=True), DataLoader(validation, batch_size=BATCH)
+        with contextlib.redirect_stdout(io.StringIO()):  # the table of verdicts
+            trainer.fit(TabularNet(features=FEATURES, width=one.width), *loaders)
+    reached = verdicts(trainer)
+    assert len(reached) == one.epochs * len(safeguards), "a safeguard that does not judge costs nothing"
+    costs: Costs = {}
+    for verdict in reached:
+        assert verdict.cost is not None
+        costs.setdefault(verdict.safeguard, []).append(verdict.cost)
+    return costs
 
 
-def _row(fits: Fits, name: str, took: list[float], bare: list[float]) -> tuple[str, ...]:
-    lower, middle, upper = quartiles(took)
-    ratios = [one / other for one, other in zip(took, bare, strict=True)]
-    low, high, surely = median_interval(ratios)
+def _row(one: Fit, took: list[Done[Costs]], bare: list[Done[Costs]]) -> tuple[str, ...]:
+    lower, middle, upper = quartiles([each.seconds for each in took])
+    pairs = list(zip(took, bare, strict=True))
     return (
-        str(fits.width),
-        name,
+        str(one.width),
+        one.arm,
         f"{middle:.2f} ({lower:.2f} to {upper:.2f})",
-        f"{quartiles(ratios)[1]:.3f}x",
-        f"{low:.3f}x to {high:.3f}x ({surely:.1%})",
-        f"{sum(fits.shares()):.2%}",
+        *_compared([each.seconds / other.seconds for each, other in pairs]),
+        *_compared([each.processor_seconds / other.processor_seconds for each, other in pairs]),
+        f"{sum(_shares(took).values()):.2%}",
     )
+
+
+def _compared(ratios: Sequence[float]) -> tuple[str, str]:
+    lower, middle, upper = quartiles(ratios)
+    low, high, surely = median_interval(ratios)
+    return f"{middle:.3f}x ({lower:.3f} to {upper:.3f})", f"{low:.3f}x to {high:.3f}x ({surely:.1%})"
+
+
+def _shares(took: list[Done[Costs]]) -> dict[str, float]:
+    """The share of its fit that each safeguard's verdicts took, median of the fits: to wait for a turn is no part."""
+    return {
+        safeguard: quartiles([sum(cost.seconds for cost in each.found[safeguard]) / each.seconds for each in took])[1]
+        for safeguard in took[0].found
+    }
 
 
 def _epochs() -> str:
     return " and ".join(f"{epochs} epochs with {width} hidden units" for width, epochs in EPOCHS.items())
 
 
-def _accounts(measured: Mapping[int, Mapping[str, Fits]]) -> list[str]:
+def _accounts(one: Fit, took: list[Done[Costs]]) -> list[str]:
     told = []
-    for width, arms in measured.items():
-        fits = list(arms.values())[-1]
-        for (safeguard, costs), share in zip(fits.costs.items(), fits.shares(), strict=True):
-            lower, middle, upper = quartiles([1000 * cost.seconds for cost in costs])
-            took = f"{middle:.1f} ms ({lower:.1f} to {upper:.1f}), {share:.2%} of the fit"
-            told.append(f"{safeguard} {took}, with {width} hidden units")
+    for safeguard, share in _shares(took).items():
+        costs = [1000 * cost.seconds for each in took for cost in each.found[safeguard]]
+        lower, middle, upper = quartiles(costs)
+        spent = f"{middle:.1f} ms ({lower:.1f} to {upper:.1f}), {share:.2%} of the fit"
+        told.append(f"{safeguard} {spent}, with {one.width} hidden units")
     return told
 
 
+@cache
 def _rows(n: int, *, seed: int) -> Rows:
     draw = torch.Generator().manual_seed(seed)
     inputs = torch.randn(n, FEATURES, generator=draw)
