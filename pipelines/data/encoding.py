@@ -33,7 +33,9 @@ class _Number:
     def fit(cls, column: pd.Series) -> _Number:
         known = column.dropna().to_numpy(dtype=np.float64)
         if not len(known) or not np.isfinite(known).all():
-            raise ValueError(f"column {column.name!r}: the training rows hold no number, or an infinite one")
+            raise ValueError(
+                f"column {column.name!r}: the training rows hold no number, or an infinite one; leave it out of inputs"
+            )
         gaps = len(known) < len(column)
         return cls(name=str(column.name), mean=float(known.mean()), scale=float(known.std()) or 1.0, gaps=gaps)
 

@@ -44,7 +44,9 @@ def _as_kind(column: pd.Series, kind: Kind) -> pd.Series:
     wrong = found.isna() & column.notna()
     if wrong.any():
         row, value = next(iter(column[wrong].items()))
-        raise ValueError(f"column {column.name!r} is a {kind}, but row {row!r} holds {value!r}")
+        raise ValueError(
+            f"column {column.name!r} is a {kind}, but row {row!r} holds {value!r}; mend the row or the schema"
+        )
     return found.astype("float64") if kind == "number" else found
 
 

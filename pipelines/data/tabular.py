@@ -112,9 +112,10 @@ class TabularData(RowData):
         if self.row_id is None:
             return table.reset_index(drop=True).rename_axis("row")
         if self.row_id not in table.columns:
-            raise ValueError(f"row_id={self.row_id!r}: the table has {', '.join(map(repr, table.columns))}")
+            raise ValueError(f"row_id={self.row_id!r} is no column: name one of {', '.join(map(repr, table.columns))}")
         if table[self.row_id].isna().any():
-            raise ValueError(f"row_id={self.row_id!r}: {table[self.row_id].isna().sum()} rows have none")
+            absent = table[self.row_id].isna().sum()
+            raise ValueError(f"row_id={self.row_id!r}: {absent} rows have none; give each row its own, or leave it out")
         return table.set_index(self.row_id)
 
     def _refuse_unlabelled(self, target: pd.Series) -> None:
@@ -138,7 +139,8 @@ class TabularData(RowData):
         if self.split_column is None:
             return pd.Series(split_by_hash(table.index, **self.shares, seed=self.seed), index=table.index)
         if self.split_column not in table.columns:
-            raise ValueError(f"split_column={self.split_column!r}: the table has {', '.join(map(repr, table.columns))}")
+            known = ", ".join(map(repr, table.columns))
+            raise ValueError(f"split_column={self.split_column!r} is no column: name one of {known}")
         given = table[self.split_column]
         if (given == "validation").any():
             return given

@@ -91,7 +91,10 @@ class Verifier:
     def check(self, digest: str, path: Path, purpose: bytes = RECORDS) -> None:
         """Raise `EvidenceError` unless ``path`` holds a trusted key's signature of ``digest``."""
         if not path.exists():
-            raise EvidenceError(f"there is no signature {path.name}, and only what is signed is trusted here")
+            raise EvidenceError(
+                f"there is no signature {path.name}, and only what is signed is trusted here; write it again where "
+                f"{SIGNING_KEY} names a key"
+            )
         self.check_bytes(digest, read_whole(path, at_most=LARGEST_SIGNATURE), what=str(path), purpose=purpose)
 
     def check_bytes(self, digest: str, content: bytes, *, what: str, purpose: bytes = RECORDS) -> None:
@@ -103,7 +106,9 @@ class Verifier:
             raise EvidenceError(f"{what} is no signature")
         key = self._keys.get(str(held["key"]))
         if key is None:
-            raise EvidenceError(f"{what} is of a key that is not among those trusted here")
+            raise EvidenceError(
+                f"{what} is of a key that is not among those trusted here; if it may be, add it to {VERIFYING_KEYS}"
+            )
         try:
             key.verify(_decoded(str(held["signature"])), purpose + digest.encode())
         except (InvalidSignature, ValueError):

@@ -53,7 +53,8 @@ def training_loader(trainer: Trainer, module: LightningModule) -> DataLoader[Any
     loader = _made_outside_fit(trainer, module) if held is None else held
     if not isinstance(loader, DataLoader):
         raise NotApplicable(
-            f"training rows are read from one DataLoader, this trainer trains on a {type(loader).__name__}"
+            f"training rows are read from one DataLoader, this trainer trains on a {type(loader).__name__}: let "
+            "train_dataloader() return one"
         )
     vars(trainer)[TRAINED_ON] = loader  # in a weak map, a loader that knows its trainer would keep it alive
     return loader
@@ -106,9 +107,11 @@ def _rows_taken(loader: DataLoader[Any], trainer: Trainer | None) -> int:
 def _refuse_unbounded(loader: DataLoader[Any]) -> None:
     kind = type(loader.dataset).__name__
     if isinstance(loader.dataset, IterableDataset) or not hasattr(loader.dataset, "__len__"):
-        raise NotApplicable(f"the training set {kind} has no rows to choose from, only a stream")
+        raise NotApplicable(
+            f"the training set {kind} has no rows to choose from, only a stream: give it __len__ and __getitem__"
+        )
     if loader.batch_sampler is None:
-        raise NotApplicable(f"the training set {kind} makes its own batches (batch_size=None)")
+        raise NotApplicable(f"the training set {kind} makes its own batches: give the DataLoader a batch_size")
 
 
 def _innermost(sampler: Any) -> Any:

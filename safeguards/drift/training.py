@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from safeguards.core.batch import first_tensor, rows_of, select
+from safeguards.core.errors import NotApplicable
 from safeguards.core.predictions import Capture
 from safeguards.core.training_rows import choose, drawn_from, generators_kept, handed_over, read_batch, training_loader
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 
     from safeguards.core.batch import BatchFields
     from safeguards.core.scene import Scene
+
+INSTEAD = "DriftReport(reference=PATH)"
 
 __all__ = ["Asked", "ReadRows", "training_rows"]
 
@@ -82,9 +85,12 @@ def training_rows(
     They come in the order of their places. What the model is not asked for is None. Raises `NotApplicable` when the
     training set cannot be read by place, or the model not be asked.
     """
-    loader = training_loader(scene.trainer, scene.module)
+    try:
+        loader = training_loader(scene.trainer, scene.module)
+        places = drawn_from(loader, scene.trainer)
+    except NotApplicable as error:
+        raise NotApplicable(f"{error}; or compare with a table: {INSTEAD}") from error
     read.belong_to(loader)
-    places = drawn_from(loader, scene.trainer)
     chosen = sorted(int(places[i]) for i in choose(len(places), k, seed))
     mine = chosen[scene.ranks.rank :: scene.ranks.world]
     found: list[Tensor] = []

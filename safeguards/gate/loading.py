@@ -61,7 +61,11 @@ def is_allowed(class_path: str, allowed: Sequence[str]) -> bool:
 def _build(stored: StoredModel, allowed: Sequence[str]) -> nn.Module:
     path = stored.class_path
     if not is_allowed(path, allowed):
-        raise EvidenceError(f"the class {path} is not among those that may be loaded: {', '.join(allowed) or 'none'}")
+        listed = ", ".join(allowed) or "none"
+        raise EvidenceError(
+            f"the class {path} is not among those that may be loaded: {listed}; if it may, name it there, in a policy "
+            "under classes"
+        )
     place, _, name = path.rpartition(".")
     try:
         found = getattr(importlib.import_module(place), name)

@@ -121,7 +121,9 @@ class Record:
         try:
             known = {**data}
             if known.pop("form") != FORM:
-                raise EvidenceError(f"it is of form {data['form']!r}, and this version reads form {FORM}")
+                raise EvidenceError(
+                    f"it is of form {data['form']!r}, and this version reads form {FORM}; take the one that sealed it"
+                )
             known["verdicts"] = tuple(Verdict.from_dict(one) for one in known["verdicts"])
             known["comparisons"] = tuple(Comparison.from_dict(one) for one in known["comparisons"])
             known["seeds"] = {str(name): int(seed) for name, seed in known["seeds"].items()}

@@ -26,6 +26,8 @@ MANIFEST = "manifest.json"
 LARGEST_MANIFEST = 1 << 20  # bytes: several thousand files
 DIGITS = frozenset(string.hexdigits.lower())
 SHA256_LENGTH = 64
+WRITE_ANEW = "write it anew by deliver(folder) when the files are whole"
+TAKE_ANEW = "put back what was delivered, or remove that folder and deliver it again"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,7 +117,7 @@ def take(source: Path, into: Path) -> Delivery:
         _copy(source / entry.name, into / entry.name, entry)
         rows = _rows(into / entry.name)
         if rows != entry.rows:
-            raise DataRefused(f"{source / entry.name}: {rows} rows where {MANIFEST} says {entry.rows}")
+            raise DataRefused(f"{source / entry.name}: {rows} rows where {MANIFEST} says {entry.rows}; {WRITE_ANEW}")
     manifest.write(into)
     return Delivery(folder=into, manifest=manifest)
 
@@ -126,7 +128,7 @@ def taken(folder: Path) -> Delivery:
     for entry in manifest.files:
         path = folder / entry.name
         if _size_and_digest(path) != (entry.size, entry.sha256):
-            raise DataRefused(f"{path}: has changed since it was taken")
+            raise DataRefused(f"{path}: has changed since it was taken; {TAKE_ANEW}")
     return Delivery(folder=folder, manifest=manifest)
 
 
@@ -205,9 +207,9 @@ def _entries(data: Any, path: Path) -> tuple[Entry, ...]:
     except (KeyError, TypeError, ValueError) as error:
         raise DataRefused(f"{path}: is no manifest; each file needs its name, size, rows and sha256") from error
     if not entries:
-        raise DataRefused(f"{path}: names no file")
+        raise DataRefused(f"{path}: names no file; {WRITE_ANEW}")
     if len({entry.name for entry in entries}) < len(entries):
-        raise DataRefused(f"{path}: names a file twice")
+        raise DataRefused(f"{path}: names a file twice; {WRITE_ANEW}")
     return entries
 
 

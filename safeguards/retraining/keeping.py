@@ -56,7 +56,9 @@ class KeepModel(Callback):
     def _example(self, trainer: Trainer) -> Any:
         loaders = trainer.val_dataloaders
         if loaders is None:
-            raise ConfigurationError("KeepModel: the training has no validation rows to take an example from")
+            raise ConfigurationError(
+                "KeepModel: the training has no validation rows to take an example from; give it a val_dataloader()"
+            )
         batch = next(iter(loaders[0] if isinstance(loaders, (list, tuple)) else loaders))
         inputs = select(batch, self.fields.inputs, "inputs")
         return take(inputs, torch.arange(min(EXAMPLE_ROWS, rows_of(inputs, "inputs"))))

@@ -24,7 +24,7 @@ from safeguards.core.errors import ConfigurationError, DataRefused, EvidenceErro
 from safeguards.core.files import read_whole, sync, write_whole
 from safeguards.core.names import encode
 from safeguards.retraining.auditbook import AuditBook
-from safeguards.retraining.intake import Delivery, Manifest, take, taken
+from safeguards.retraining.intake import TAKE_ANEW, Delivery, Manifest, take, taken
 from safeguards.tracking.standing import is_unsent
 
 __all__ = ["DELIVERY", "Shelf"]
@@ -117,7 +117,7 @@ class Shelf:
             raise DataRefused(f"{place}: the data of the champion are not here; bring them, or name their folder")
         found = taken(place)
         if found.manifest.fingerprint != fingerprint:
-            raise DataRefused(f"{place}: has changed since it was taken")
+            raise DataRefused(f"{place}: has changed since it was taken; {TAKE_ANEW}")
         return found
 
     def learned_from(self, data: Mapping[str, str]) -> Delivery:

@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import DataLoader, IterableDataset, TensorDataset
 
 from safeguards import DriftReport
+from safeguards.core.verdict import Outcome
 from safeguards.drift import training
 from safeguards.drift.training import ReadRows, _in_order, _shares
-from tests.drift.test_guard import FIELDS, LIMITS, Net, fitted, rows, standings, trainer
+from tests.drift.test_guard import FIELDS, LIMITS, Net, fitted, last, rows, standings, trainer
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 7])
@@ -45,6 +46,33 @@ def test_training_rows_come_as_the_step_gets_them(tmp_path: Path) -> None:
 
     guard = DriftReport(reference="train", fields=FIELDS, limits=LIMITS, report=False)
     assert set(standings(fitted(tmp_path, guard, rows(0), rows(0), Scales(4))).values()) == {"stable"}
+
+
+class Stream(IterableDataset[Any]):
+    def __iter__(self) -> Any:
+        return iter(rows(0))
+
+
+@pytest.mark.parametrize(
+    ("train", "words"),
+    [
+        (DataLoader(Stream(), batch_size=64), "Stream has no rows to choose from, only a stream: give it __len__"),
+        ({"a": DataLoader(rows(0), batch_size=64)}, "trains on a dict: let train_dataloader() return one"),
+    ],
+)
+def test_training_rows_that_cannot_be_chosen_are_an_error_with_the_remedy(
+    tmp_path: Path, train: Any, words: str
+) -> None:
+    class FirstOfSeveral(Net):
+        def training_step(self, batch: Any, index: int) -> torch.Tensor:
+            return super().training_step(batch["a"] if isinstance(batch, dict) else batch, index)
+
+    run = trainer(tmp_path, DriftReport(reference="train", fields=FIELDS, limits=LIMITS, report=False))
+    run.fit(FirstOfSeveral(4), train, DataLoader(rows(0), batch_size=256))
+    found = last(run)
+    assert found.outcome is Outcome.ERROR
+    assert words in found.reason
+    assert "or compare with a table: DriftReport(reference=PATH)" in found.reason
 
 
 class Counted(TensorDataset):

@@ -90,7 +90,7 @@ def test_another_form_of_the_same_values_is_refused(tmp_path):
 
 def test_a_record_of_another_form_says_so():
     data = {**record().to_dict(), "form": 2}
-    with pytest.raises(EvidenceError, match="form 2, and this version reads form 1"):
+    with pytest.raises(EvidenceError, match="form 2, and this version reads form 1; take the one that sealed it"):
         Record.of(canonical({"digest": digest_of(data), "record": data}) + b"\n", what="it")
 
 

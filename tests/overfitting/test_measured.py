@@ -213,9 +213,15 @@ class Stream(IterableDataset):
 @pytest.mark.parametrize(
     ("train", "words"),
     [
-        (DataLoader(Stream(), batch_size=16), "the training set Stream has no rows to choose from, only a stream"),
-        ([DataLoader(rows(64), batch_size=16)] * 2, "this trainer trains on a list"),
-        (DataLoader(rows(64), batch_size=None, sampler=[range(16)]), "makes its own batches"),
+        (
+            DataLoader(Stream(), batch_size=16),
+            "the training set Stream has no rows to choose from, only a stream: give it __len__",
+        ),
+        ([DataLoader(rows(64), batch_size=16)] * 2, "this trainer trains on a list: let train_dataloader() return one"),
+        (
+            DataLoader(rows(64), batch_size=None, sampler=[range(16)]),
+            "makes its own batches: give the DataLoader a batch_size",
+        ),
         (DataLoader(rows(64), batch_size=16, sampler=list(range(64))), "which training rows a list draws"),
     ],
 )

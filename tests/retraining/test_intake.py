@@ -176,7 +176,7 @@ def test_a_manifest_of_another_form_is_refused(tmp_path: Path, content: str) -> 
 
 def test_a_manifest_that_names_a_file_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / MANIFEST).write_text(json.dumps({"files": [SOUND, SOUND]}))
-    assert "names a file twice" in refusal(tmp_path, tmp_path / "own")
+    assert "names a file twice; write it anew by deliver" in refusal(tmp_path, tmp_path / "own")
 
 
 def test_a_manifest_beyond_any_size_is_not_parsed(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_a_manifest_beyond_any_size_is_not_parsed(tmp_path: Path) -> None:
 def test_what_was_taken_and_changed_since_is_refused(delivery: Path, tmp_path: Path) -> None:
     take(delivery, tmp_path / "own")
     (tmp_path / "own" / "a.csv").write_text("age,city\n")
-    with pytest.raises(DataRefused, match="has changed since it was taken"):
+    with pytest.raises(DataRefused, match="has changed since it was taken; put back what was delivered"):
         taken(tmp_path / "own")
 
 

@@ -56,7 +56,7 @@ def test_what_a_command_line_adds_to_the_hyperparameters_is_not_stored(tmp_path:
 def test_without_validation_rows_there_is_no_example(tmp_path: Path) -> None:
     from tests.helpers.toys import Net
 
-    with pytest.raises(Exception, match="no validation rows to take an example from"):
+    with pytest.raises(Exception, match="no validation rows to take an example from; give it a val"):
         trainer(tmp_path, KeepModel(folder=tmp_path, fields=PAIR), max_epochs=1).fit(Net(), loader())
     assert not (tmp_path / "kept.json").exists()
 

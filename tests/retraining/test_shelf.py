@@ -51,7 +51,7 @@ def test_a_whole_other_delivery_under_a_fingerprint_is_not_trusted(tmp_path: Pat
     first = shelf.take(source)
     pd.DataFrame({"age": range(60)}).to_parquet(first.paths[0])
     deliver(first.folder)
-    with pytest.raises(DataRefused, match="has changed since it was taken"):
+    with pytest.raises(DataRefused, match="has changed since it was taken; put back what was delivered"):
         shelf.delivery(first.manifest.fingerprint)
 
 

@@ -97,8 +97,8 @@ def test_a_table_may_name_its_own_splits(build, table):
         ({"sensitive": {"race": None}}, "column 'race' is not in the schema"),
         ({"inputs": ["note"]}, "expected number or category columns"),
         ({"inputs": ["ill"]}, "other than the target"),
-        ({"row_id": "id"}, "row_id='id'"),
-        ({"split_column": "part"}, "split_column='part'"),
+        ({"row_id": "id"}, "row_id='id' is no column: name one of 'patient'"),
+        ({"split_column": "part"}, "split_column='part' is no column: name one of"),
         ({"target_values": ["yes"]}, "target 'ill' holds 'no'"),
         ({"batch_size": 0}, "batch_size=0"),
         ({"row_id": None, "test_path": "later.csv"}, "test_path='later.csv': name the column"),
@@ -112,7 +112,7 @@ def test_an_argument_that_does_not_fit_is_told_in_one_line(build, options, words
 
 def test_a_row_without_an_id_is_refused(build, table):
     table.loc[3, "patient"] = None
-    with pytest.raises(ValueError, match="1 rows have none"):
+    with pytest.raises(ValueError, match="1 rows have none; give each row its own"):
         build(table).setup()
 
 
