@@ -26,10 +26,9 @@ if TYPE_CHECKING:
     from safeguards.core.batch import BatchFields
     from safeguards.core.scene import Scene
 
-INSTEAD = "DriftReport(reference=PATH)"
-
 __all__ = ["Asked", "ReadRows", "training_rows"]
 
+INSTEAD = "DriftReport(reference=PATH)"
 MOST_KEPT = 2**26
 """Bytes of inputs that stay in memory on each process."""
 

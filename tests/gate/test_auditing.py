@@ -214,7 +214,7 @@ def test_waivers_that_expired(registry, tmp_path):
     folder, _ = make(tmp_path / "a", registry, verdicts=GOOD[:1])
     assert promote(folder, policy=asked("2999-01-01"), registry=registry).admitted
     assert audit(registry, policy=asked("2999-01-01")) == []
-    assert found(registry, policy=asked("2026-01-01")) == [
+    assert found(registry, policy=asked("2026-01-01"), now=datetime(2998, 1, 1, tzinfo=UTC)) == [
         f"waiver: {REQUIRED[1]}, waived by R. Meyer, expired on 2026-01-01: no attack"
     ]
     later = datetime(2999, 1, 2, tzinfo=UTC)
