@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 import torch
@@ -21,13 +20,13 @@ from safeguards.core.verdict import Measurement
 from safeguards.drift.counts import UNKNOWN_RATIO, broken_by, check_ratio, row_count
 from safeguards.drift.features import PREDICTIONS, Numbers, numbers
 from safeguards.drift.findings import MIN_ROWS, compare, compared
-from safeguards.drift.frames import Source, check_source, module_frame, read_file
+from safeguards.drift.frames import check_source
 from safeguards.drift.looks import Family, Looks, Repeated
 from safeguards.drift.page import draw
 from safeguards.drift.pages import Pages, page_path
-from safeguards.drift.profile import Profile, profile
 from safeguards.drift.sample import RowSample
-from safeguards.drift.sides import RowTable, Seen, joined, on_one_grid, settled
+from safeguards.drift.sides import RowTable, Seen, on_one_grid, settled
+from safeguards.drift.tables import Tables
 from safeguards.drift.telling import left_out, measured
 from safeguards.drift.training import Asked, ReadRows, training_rows
 
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from safeguards.core.rows import Rows
     from safeguards.core.scene import Scene
     from safeguards.drift.findings import Comparison
+    from safeguards.drift.profile import Profile
 
 __all__ = ["DriftReport"]
 
@@ -100,7 +100,7 @@ class DriftReport(Safeguard):
         if self._asks_model and self._of is not None:
             self.how = replace(self.how, outputs_of=None, features_of=self._of)
         self._given, self._read = self.how, ReadRows()
-        self._known: dict[int, tuple[Profile, str | None]] = {}
+        self._tables = Tables(reference=self.reference, current=self.current, columns=self.columns, seed=seed)
         self._looks_at, self._repeated = Looks(), Repeated()
         self._pages = Pages()
 
@@ -108,7 +108,7 @@ class DriftReport(Safeguard):
         """The reference is read anew for each fit, validation or test."""
         super().setup(trainer, pl_module, stage)
         self.how = self._given
-        self._known.clear()
+        self._tables.forget()
         self._read.clear()
 
     def prepare(self, scene: Scene) -> Seen:
@@ -124,7 +124,7 @@ class DriftReport(Safeguard):
         seen.rows += rows.n
 
         def values(places: Tensor) -> Tensor:
-            some = None if self._in_table(scene) else rows.inputs, logits, output
+            some = None if self._tables.hold(scene) else rows.inputs, logits, output
             found = self._numbers(len(places), *(some if len(places) == rows.n else take(some, places)))
             seen.names, seen.outputs, seen.width = found.names, found.outputs, found.width
             return found.values
@@ -150,15 +150,10 @@ class DriftReport(Safeguard):
     def _numbers(self, n: int, inputs: Any, logits: Tensor | None, output: Tensor | None) -> Numbers:
         return numbers(n, inputs, logits, output, columns=self.columns, of=self._of)
 
-    def _in_table(self, scene: Scene) -> bool:
-        """Whether a table has the current rows. ``frame(split)`` cannot tell the rows of several loaders apart."""
-        has_frame = callable(getattr(getattr(scene.trainer, "datamodule", None), "frame", None))
-        return not isinstance(self.current, str) or (has_frame and scene.loader.name is None)
-
     def examine(self, seen: Seen, scene: Scene) -> Mapping[str, Measurement]:
         """Compare both sides; the tests run on rank 0 alone, which holds the frames."""
         k = scene.rows_within_budget(self.sample)
-        if self.fields is None and not self._in_table(scene):
+        if self.fields is None and not self._tables.hold(scene):
             raise NotApplicable("no rows to compare: give fields=, current=, or a data module with frame(split)")
         now = self._without_own(settled(seen, scene.ranks), scene)
         now, then = self._with_training_rows(now, scene, k)
@@ -188,7 +183,7 @@ class DriftReport(Safeguard):
                 return now, self._training_rows(now, scene, k)
             except (NotApplicable, RankError) as error:
                 now = self._refusing(now, str(error))
-        return now, None if self._in_table(scene) else self._training_rows(now, scene, k)
+        return now, None if self._tables.hold(scene) else self._training_rows(now, scene, k)
 
     def _refusing(self, now: RowTable, why: str) -> RowTable:
         return now.refuse(predictions=why, outputs=why)
@@ -204,7 +199,7 @@ class DriftReport(Safeguard):
 
     def _training_rows(self, now: RowTable, scene: Scene, k: int) -> RowTable:
         assert self.fields is not None  # noqa: S101 - asked before
-        in_table = self._in_table(scene)
+        in_table = self._tables.hold(scene)
         values, rows = training_rows(
             scene,
             self.fields,
@@ -225,14 +220,15 @@ class DriftReport(Safeguard):
             return Measurement(value=float("nan"), n=now.rows, model_fault=fault), {}
         if then is not None:
             then, now = on_one_grid(then, now)
-        (reference, torn), (current, torn_now) = self._reference(then, scene, k), self._current(now, scene, k)
-        named = self.columns if self._in_table(scene) else None
+        reference, torn = self._tables.reference(then, scene, k)
+        current, torn_now = self._tables.current(now, scene, k)
+        named = self.columns if self._tables.hold(scene) else None
         families = self._families((reference, current), named, now.outputs, scene)
         asked: dict[str, Any] = {"families": families.values(), "min_effect": self.min_effect}
         known = self._repeated.known(_place(scene), families)
         found = compare(reference, current, columns=named, known=known, **asked)
         self._repeated.keep(_place(scene), families, found)
-        thinned = scene.thinned and not self._in_table(scene)
+        thinned = scene.thinned and not self._tables.hold(scene)
         ratio = None if thinned else self.row_ratio
         count = row_count(reference, current, found, ratio=ratio, thinned=thinned, **asked)
         found = broken_by(count, found)
@@ -269,38 +265,6 @@ class DriftReport(Safeguard):
             if columns
         }
 
-    def _reference(self, then: RowTable | None, scene: Scene, k: int) -> tuple[Profile, str | None]:
-        if then is not None and not self._in_table(scene):
-            return then.profile(sample=k, seed=self.seed), None
-        if k not in self._known:
-            self._known = {k: self._profiled(self._reference_table(scene), k)}
-        table, torn = self._known[k]
-        return (table if then is None else joined(table, then.profile(sample=k, seed=self.seed))), torn
-
-    def _reference_table(self, scene: Scene) -> Source:
-        if not self._in_table(scene) and self.columns is None:
-            raise NotApplicable("columns= must name the features of the inputs to compare them with a reference table")
-        source = module_frame(scene.trainer, "train") if isinstance(self.reference, str) else _source(self.reference)
-        if source is None:
-            raise NotApplicable(
-                'reference="train" has no table: give the data module a frame(split), or reference= one'
-            )
-        return source
-
-    def _current(self, now: RowTable, scene: Scene, k: int) -> tuple[Profile, str | None]:
-        rows = now.profile(sample=k, seed=self.seed)
-        if not self._in_table(scene):
-            return rows, None
-        split = "test" if scene.moment.stage == "test" else "validation"
-        source = module_frame(scene.trainer, split) if isinstance(self.current, str) else _source(self.current)
-        assert source is not None  # noqa: S101 - it is in a table
-        table, torn = self._profiled(source, k)
-        return joined(table, rows), torn
-
-    def _profiled(self, source: Source, k: int) -> tuple[Profile, str | None]:
-        known = profile(source.frame, sample=k, seed=self.seed, columns=self.columns, loose=source.loose)
-        return known, source.torn
-
     def _keep_for_page(
         self, reference: Profile, current: Profile, found: Mapping[str, Comparison], scene: Scene
     ) -> str:
@@ -318,10 +282,6 @@ class DriftReport(Safeguard):
 
 def _place(scene: Scene) -> str:
     return f"{scene.moment.stage}/{scene.loader.name or ''}"
-
-
-def _source(given: Any) -> Source:
-    return read_file(given) if isinstance(given, Path) else Source(frame=given)
 
 
 def _names(columns: Sequence[str] | None) -> list[str] | None:
