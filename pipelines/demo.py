@@ -4,7 +4,7 @@
     python -m pipelines.demo --data digits --quiet
 
 Everything it writes is in ./demo. Exit codes: 0 the job ran, whatever the verdicts say (they are the answer, not an
-error); 1 it broke; 2 the command line is wrong.
+error); 1 it broke; 2 the command line is wrong; 143 SIGTERM ended it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import safeguards.deepspeed  # noqa: F401 - "deepspeed_cpu_stage_2" can be named
 from pipelines.data import DiabetesStudy, Digits
 from pipelines.data.rows import RowData
 from pipelines.models import ImageNet8, TabularNet
-from pipelines.processes import leave_group
+from pipelines.processes import TOLD_TO_END, EndsWhenTold, SIGTERMException, leave_group
 from safeguards import (
     AdversarialEvaluation,
     BatchFields,
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         strategy="deepspeed_cpu_stage_2",
         max_epochs=EPOCHS,
         check_val_every_n_epoch=LOOK_EVERY,
-        callbacks=[*watching, Progress(quiet=asked.quiet)],
+        callbacks=[*watching, Progress(quiet=asked.quiet), EndsWhenTold()],
         logger=tracker,
         log_every_n_steps=5,
         default_root_dir=FOLDER,
@@ -204,3 +204,8 @@ if __name__ == "__main__":
         main()
     except SafeguardError as error:
         sys.exit(f"error: {safe_line(error)}")
+    except SIGTERMException:
+        if _is_first():
+            print("error: told to end (SIGTERM) before training had ended", file=sys.stderr)
+        leave_group()
+        sys.exit(TOLD_TO_END)

@@ -1,10 +1,44 @@
-"""What the processes of a job do at its end."""
+"""What the processes of a job do at its end, also when they are told to end."""
 
 from __future__ import annotations
 
-import torch
+import signal
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
-__all__ = ["leave_group"]
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+__all__ = ["TOLD_TO_END", "EndsWhenTold", "SIGTERMException", "leave_group"]
+
+TOLD_TO_END = 128 + signal.SIGTERM
+"""The exit code of a job that SIGTERM ended, as a shell gives it."""
+
+
+class EndsWhenTold(Callback):
+    """SIGTERM ends every process of a fit where it is, as Ctrl-C does.
+
+    Lightning's own handler makes a collective out of turn: which one of the other process it meets is chance, and where
+    it meets another kind both wait until the process group times out.
+    """
+
+    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Lightning has set its handler, and puts back at the end of the fit what was there before."""
+        signal.signal(signal.SIGTERM, partial(_end, trainer))
+
+    on_train_start = on_sanity_check_start
+
+
+def _end(trainer: Trainer, number: int, _: FrameType | None) -> Any:
+    """Once: a group that is told together is told again by its first process."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if trainer.strategy.launcher is not None:
+        trainer.strategy.launcher.kill(number)
+    raise SIGTERMException
 
 
 def leave_group() -> None:

@@ -32,7 +32,8 @@ LONGEST_TEXT = 600
 def describe(error: BaseException) -> str:
     """An exception in one line without secrets: the text of an error of ours, type and text of any other."""
     text = redact(" ".join(str(error).split()), known_secrets(os.environ))
-    text = text if isinstance(error, SafeguardError) else f"{type(error).__name__}: {text}"
+    kind = "" if isinstance(error, SafeguardError) else type(error).__name__
+    text = ": ".join(filter(None, (kind, text)))
     return text[:LONGEST_TEXT]
 
 

@@ -131,6 +131,7 @@ def test_error_that_all_ranks_share_is_said_once() -> None:
 
 def test_descriptions_are_one_line() -> None:
     assert describe(ValueError("a\nb")) == "ValueError: a b"
+    assert describe(KeyboardInterrupt()) == "KeyboardInterrupt"
     assert describe(NotApplicable("cannot apply")) == "cannot apply"
     assert len(describe(ValueError("x" * 10_000))) == 600
     assert "hunter2" not in describe(ValueError("x" * 560 + " http://user:hunter2-and-more@host/path failed"))

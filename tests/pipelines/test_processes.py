@@ -1,5 +1,10 @@
-"""A job that exits while gloo's threads are at work may abort: "terminate called without an active exception"."""
+"""How the processes of a job end, also when they are told to.
 
+One that exits while gloo's threads are at work may abort: "terminate called without an active exception".
+"""
+
+import os
+import signal
 import sys
 from unittest.mock import Mock
 
@@ -7,6 +12,7 @@ import pytest
 import torch.distributed as dist
 
 from pipelines import demo, train
+from pipelines.processes import EndsWhenTold, SIGTERMException
 from safeguards import LimitViolated, Moment, Outcome, Verdict
 
 MOMENT = Moment(stage="validate", epoch=0, step=0)
@@ -44,3 +50,28 @@ def test_a_training_run_leaves_its_group_also_where_a_limit_ended_it(begin, monk
     monkeypatch.setattr(sys, "argv", ["train", "fit"])
     assert train.command() == code
     assert not dist.is_initialized()
+
+
+@pytest.fixture
+def handler():
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, before)
+
+
+@pytest.mark.usefixtures("handler")
+@pytest.mark.parametrize("begins", ["on_sanity_check_start", "on_train_start"])
+def test_a_process_that_is_told_to_end_tells_those_it_started_and_ends_where_it_is_once(begins):
+    job = Mock()
+    getattr(EndsWhenTold(), begins)(job, Mock())
+    with pytest.raises(SIGTERMException):
+        os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGTERM)
+    job.strategy.launcher.kill.assert_called_once_with(signal.SIGTERM)
+
+
+@pytest.mark.usefixtures("handler")
+def test_a_process_that_started_none_ends_alone():
+    EndsWhenTold().on_train_start(Mock(strategy=Mock(launcher=None)), Mock())
+    with pytest.raises(SIGTERMException):
+        os.kill(os.getpid(), signal.SIGTERM)
