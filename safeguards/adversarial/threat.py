@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
@@ -37,7 +38,7 @@ class ThreatModel:
     def __post_init__(self) -> None:
         if self.norm not in ("inf", "2"):
             raise ConfigurationError(f'ThreatModel(norm={self.norm!r}): expected "inf" or "2"')
-        eps = _numbers(self.eps, "eps")
+        eps = self._eps
         if not torch.isfinite(eps).all() or (eps < 0).any() or not eps.any():
             raise ConfigurationError(
                 f"ThreatModel(eps={_short(self.eps)}): expected finite numbers, 0 or more, not all 0"
@@ -51,20 +52,29 @@ class ThreatModel:
             return
         if not isinstance(self.clip, (tuple, list)) or len(self.clip) != 2:
             raise ConfigurationError(f"ThreatModel(clip={_short(self.clip)}): expected (lowest, highest), as in (0, 1)")
-        low, high = (_numbers(end, "clip") for end in self.clip)
+        low, high = self._ends
         if torch.isnan(low).any() or torch.isnan(high).any() or not _all_below(low, high):
             raise ConfigurationError(
                 f"ThreatModel(clip={_short(self.clip)}): expected lowest < highest for each feature"
             )
 
+    @cached_property
+    def _eps(self) -> Tensor:
+        return _numbers(self.eps, "eps")
+
+    @cached_property
+    def _ends(self) -> tuple[Tensor, ...]:
+        return () if self.clip is None else tuple(_numbers(end, "clip") for end in self.clip)
+
     @property
     def largest_eps(self) -> float:
         """The eps of the feature that may move most; for one number, that number."""
-        return float(_numbers(self.eps, "eps").max())
+        return float(self._eps.max())
 
     def reach(self, row: Tensor) -> Tensor:
         """The eps of each feature in the shape of ``row`` (one row, no batch dimension); 0 where it may not change."""
-        return _fitted(self.eps, row, "eps") * self.free(row)
+        reach = _broadcast(self._eps.to(row), row, "eps")
+        return reach if self.mutable is None else reach * self.free(row)
 
     def free(self, row: Tensor) -> Tensor:
         """Bool in the shape of ``row``: the features that an attacker may change."""
@@ -77,7 +87,7 @@ class ThreatModel:
         """(lowest, highest) of each feature in the shape of ``row``, or None where no range is known."""
         if self.clip is None:
             return None
-        low, high = (_fitted(end, row, "clip") for end in self.clip)
+        low, high = (_broadcast(end.to(row), row, "clip") for end in self._ends)
         return low, high
 
     def outside(self, x: Tensor, row: Tensor) -> int | None:
@@ -129,10 +139,6 @@ def _all_below(low: Tensor, high: Tensor) -> bool:
         return bool((low < high).all())
     except RuntimeError as error:
         raise ConfigurationError(f"ThreatModel(clip=...): shapes {tuple(low.shape)} and {tuple(high.shape)}") from error
-
-
-def _fitted(value: Any, row: Tensor, name: str) -> Tensor:
-    return _broadcast(_numbers(value, name).to(row), row, name)
 
 
 def _broadcast(values: Tensor, row: Tensor, name: str) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from safeguards.adversarial.attacks.ball import Ball, ball_around, rows_shaped
-from safeguards.adversarial.attacks.loss import LogitsOf, margin, predicted, slope
+from safeguards.adversarial.attacks.loss import LogitsOf, Target, slope
 from safeguards.adversarial.attacks.result import Attacked, felt, outside_inference
 from safeguards.adversarial.attacks.runs import Runs
 from safeguards.adversarial.threat import ThreatModel
@@ -36,9 +36,9 @@ def apgd(
     ball = ball_around(x, threat, multiple=multiple)
     right = torch.ones(len(x), dtype=torch.bool, device=x.device)
     flags = torch.zeros(3, len(x), dtype=torch.bool, device=x.device)
-    place = x
+    place, target = x, Target(y)
     for start in runs.starts(ball):
-        run = _Run(logits_of, start, y, ball)
+        run = _Run(logits_of, start, target, ball)
         flags[:2] |= felt(run.gradient, ball)
         for count in intervals(runs.steps):
             run.interval(count)
@@ -60,8 +60,8 @@ def intervals(steps: int) -> list[int]:
 class _Run:
     """Where each row (N, ...) is, was, and was best, with its own step as a share of eps (N,)."""
 
-    def __init__(self, logits_of: LogitsOf, start: Tensor, y: Tensor, ball: Ball) -> None:
-        self.logits_of, self.y, self.ball = logits_of, y, ball
+    def __init__(self, logits_of: LogitsOf, start: Tensor, target: Target, ball: Ball) -> None:
+        self.logits_of, self.target, self.ball = logits_of, target, ball
         self.x = self.before = self.best = self.fell_at = start
         self.right = torch.ones(len(start), dtype=torch.bool, device=start.device)
         self._measure()
@@ -81,9 +81,9 @@ class _Run:
         return torch.where(rows_shaped(self.right, self.x), self.best, self.fell_at)
 
     def _measure(self) -> None:
-        logits, self.gradient = slope(self.logits_of, self.x, self.y)
-        self.margin = margin(logits, self.y)
-        fell = self.right & (predicted(logits) != self.y)
+        standing, self.gradient = slope(self.logits_of, self.x, self.target)
+        self.margin = standing.margin
+        fell = self.right & ~standing.held
         self.fell_at = torch.where(rows_shaped(fell, self.x), self.x, self.fell_at)
         self.right = self.right & ~fell
 

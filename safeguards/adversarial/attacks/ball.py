@@ -56,7 +56,7 @@ class Box(Ball):
         super().__init__(origin, scale, limits)
         self.low, self.high = origin - scale, origin + scale
         if limits is not None:
-            self.low, self.high = torch.maximum(self.low, limits[0]), torch.minimum(self.high, limits[1])
+            self.low.clamp_min_(limits[0]), self.high.clamp_max_(limits[1])
 
     def step(self, x: Tensor, gradient: Tensor, share: Tensor | float, going: Tensor | None = None) -> Tensor:
         length = self.scale * share
@@ -106,12 +106,12 @@ def ball_around(x: Tensor, threat: ThreatModel, *, multiple: float = 1.0) -> Bal
     ``multiple=math.inf`` is the whole range of the features (`ThreatModel.clip` must be known), a box for either norm.
     """
     row = x[0]
-    limits, scale = threat.range(row), threat.reach(row) * multiple
-    kind = Box if threat.norm == "inf" else Ellipsoid
+    limits, reach = threat.range(row), threat.reach(row)
+    kind, scale, fixed = Box if threat.norm == "inf" else Ellipsoid, reach * multiple, reach == 0
     if limits is not None:
         if math.isinf(multiple):
-            kind, scale = Box, torch.where(threat.reach(row) > 0, limits[1] - limits[0], 0.0)
-        limits = limits[0].masked_fill(scale == 0, -math.inf), limits[1].masked_fill(scale == 0, math.inf)
+            kind, scale = Box, (limits[1] - limits[0]).masked_fill(fixed, 0.0)
+        limits = limits[0].masked_fill_(fixed, -math.inf), limits[1].masked_fill_(fixed, math.inf)
     return kind(x, scale, limits)
 
 

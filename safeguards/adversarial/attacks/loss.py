@@ -9,34 +9,75 @@ by that alone would look robust.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-__all__ = ["LogitsOf", "look", "margin", "predicted", "slope", "wrong"]
+__all__ = ["LogitsOf", "Standing", "Target", "look", "predicted", "slope", "wrong"]
 
 LogitsOf = Callable[[Tensor], Tensor]
 
 
-def margin(logits: Tensor, y: Tensor) -> Tensor:
-    """The margin m (N,), in float32 or wider: below 0 at every sure answer, above 0 at every sure mistake."""
-    if logits.ndim == 1:
-        return _wide(logits) * (1 - 2 * y)
-    own = y.unsqueeze(1)
-    wide = _wide(logits)
-    return wide.scatter(1, own, -torch.inf).logsumexp(1) - wide.gather(1, own).squeeze(1)
+@dataclass(frozen=True)
+class Standing:
+    """The logits of the other classes, ``others`` (C, N), beside the own class's, ``own`` (N,); float32 or wider.
 
-
-def ascent(logits: Tensor, y: Tensor) -> Tensor:
-    """Gradient of m with respect to the logits, in their shape: -1 at the own class, softmax over the others.
-
-    Classes at -inf, which a mask rules out, have no share in it, and where that leaves the own class alone none has.
+    In ``others`` the own class is at the lowest number, which is above the -inf of a class that a mask rules out.
     """
-    if logits.ndim == 1:
-        return (1 - 2 * y).to(logits.dtype)
-    own, wide = y.unsqueeze(1), _wide(logits)
-    others = wide.scatter(1, own, torch.finfo(wide.dtype).min)  # above -inf: alone, the own class takes all shares
-    return others.softmax(1).scatter_(1, own, -1.0).to(logits.dtype)
+
+    others: Tensor
+    own: Tensor
+
+    @property
+    def margin(self) -> Tensor:
+        """The margin m (N,): below 0 at every sure answer, above 0 at every sure mistake."""
+        return self.others.logsumexp(0) - self.own
+
+    @property
+    def held(self) -> Tensor:
+        """Bool (N,): no other class is above the own one, and all are numbers."""
+        return self.own >= self.others.amax(0)
+
+
+class Target:
+    """The classes ``y`` (N,) of attacked rows, which an attack climbs away from.
+
+    What has the shape of the logits is made once, at the first ones. It lies class by class, (C, N), because torch
+    takes half the time to reduce many rows at once as to reduce a few classes row by row.
+    """
+
+    def __init__(self, y: Tensor) -> None:
+        self.y = y
+        self._own: _Own | None = None
+
+    def standing(self, logits: Tensor) -> Standing:
+        """How far each row is from another class."""
+        wide = _wide(logits)
+        if logits.ndim == 1:
+            return Standing((wide * (1 - 2 * self.y)).unsqueeze(0), torch.zeros_like(wide))
+        if self._own is None:
+            self._own = _Own(wide, self.y)
+        return Standing(torch.add(self._own.lowest, wide.t()), wide.take(self._own.places))
+
+    def ascent(self, logits: Tensor, standing: Standing) -> Tensor:
+        """Gradient of m with respect to the logits, in their shape: -1 at the own class, softmax over the others.
+
+        It is 0 where a mask rules out all others.
+        """
+        if self._own is None:
+            return (1 - 2 * self.y).to(logits.dtype)
+        return standing.others.softmax(0).sub_(self._own.hot).t().to(logits.dtype)
+
+
+class _Own:
+    """Where the own class lies: ``hot`` (C, N) is 1 there, ``lowest`` the lowest number, ``places`` (N,) count."""
+
+    def __init__(self, logits: Tensor, y: Tensor) -> None:
+        rows, classes = logits.shape
+        self.hot = logits.new_zeros(classes, rows).scatter_(0, y.unsqueeze(0), 1.0)
+        self.lowest = self.hot * torch.finfo(logits.dtype).min
+        self.places = torch.arange(0, rows * classes, classes, device=y.device) + y
 
 
 def predicted(logits: Tensor) -> Tensor:
@@ -50,15 +91,16 @@ def wrong(logits: Tensor, y: Tensor) -> Tensor:
     return (predicted(logits) != y) | missing
 
 
-def slope(logits_of: LogitsOf, x: Tensor, y: Tensor) -> tuple[Tensor, Tensor]:
-    """Logits at ``x`` and the gradient of m (N, ...), zero where nothing depends on x; parameters receive none."""
+def slope(logits_of: LogitsOf, x: Tensor, target: Target) -> tuple[Standing, Tensor]:
+    """How rows stand at ``x``, and the gradient of m (N, ...), zero where nothing depends on x; parameters get none."""
     with torch.enable_grad():
         x = x.detach().requires_grad_()
         logits = logits_of(x)
+    standing = target.standing(logits.detach())
     if not logits.requires_grad:
-        return logits, torch.zeros_like(x)
-    (gradient,) = torch.autograd.grad(logits, x, ascent(logits, y), allow_unused=True)
-    return logits.detach(), torch.zeros_like(x) if gradient is None else gradient
+        return standing, torch.zeros_like(x)
+    (gradient,) = torch.autograd.grad(logits, x, target.ascent(logits, standing), allow_unused=True)
+    return standing, torch.zeros_like(x) if gradient is None else gradient
 
 
 def look(logits_of: LogitsOf, x: Tensor) -> Tensor:

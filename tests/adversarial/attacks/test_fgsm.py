@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from safeguards.adversarial.attacks import fgsm
-from safeguards.adversarial.attacks.loss import margin
+from safeguards.adversarial.attacks.loss import Target
 from safeguards.adversarial.threat import ThreatModel
 from tests.adversarial.attacks.nets import linear, trained
 
@@ -30,7 +30,7 @@ def test_the_same_rows_as_art(norm: str, theirs: float) -> None:
     from art.estimators.classification import PyTorchClassifier
 
     net, x, y = trained()
-    unsure = margin(net(x), y) > -8
+    unsure = Target(y).standing(net(x)).margin > -8
     x, y = x[unsure], y[unsure]
     classifier = PyTorchClassifier(net, nn.CrossEntropyLoss(), (6,), 3, clip_values=(0.0, 1.0), device_type="cpu")
     expected = FastGradientMethod(classifier, norm=theirs, eps=0.07).generate(x.numpy(), y.numpy())
@@ -42,7 +42,7 @@ def test_the_same_rows_as_art(norm: str, theirs: float) -> None:
 def test_sure_rows_follow_the_gradient_in_double_precision() -> None:
     """Where cross-entropy in float32 has rounded its gradient away, and ART steps by what is left."""
     net, x, y = trained()
-    sure = margin(net(x), y) < -15
+    sure = Target(y).standing(net(x)).margin < -15
     x, y = x[sure], y[sure]
     asked = x.double().requires_grad_()
     (gradient,) = torch.autograd.grad(nn.functional.cross_entropy(deepcopy(net).double()(asked), y), asked)
