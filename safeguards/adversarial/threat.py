@@ -66,6 +66,11 @@ class ThreatModel:
     def _ends(self) -> tuple[Tensor, ...]:
         return () if self.clip is None else tuple(_numbers(end, "clip") for end in self.clip)
 
+    @cached_property
+    def moves_all(self) -> bool:
+        """Whether an attacker may change every feature."""
+        return self.mutable is None and bool((self._eps > 0).all())
+
     @property
     def largest_eps(self) -> float:
         """The eps of the feature that may move most; for one number, that number."""

@@ -107,10 +107,12 @@ def ball_around(x: Tensor, threat: ThreatModel, *, multiple: float = 1.0) -> Bal
     """
     row = x[0]
     limits, reach = threat.range(row), threat.reach(row)
-    kind, scale, fixed = Box if threat.norm == "inf" else Ellipsoid, reach * multiple, reach == 0
-    if limits is not None:
-        if math.isinf(multiple):
-            kind, scale = Box, (limits[1] - limits[0]).masked_fill(fixed, 0.0)
+    kind, scale = Box if threat.norm == "inf" else Ellipsoid, reach * multiple
+    if limits is not None and math.isinf(multiple):
+        kind, scale = Box, limits[1] - limits[0]
+    if limits is not None and not threat.moves_all:
+        fixed = reach == 0
+        scale = scale.masked_fill(fixed, 0.0)
         limits = limits[0].masked_fill_(fixed, -math.inf), limits[1].masked_fill_(fixed, math.inf)
     return kind(x, scale, limits)
 

@@ -92,10 +92,12 @@ def wrong(logits: Tensor, y: Tensor) -> Tensor:
 
 
 def slope(logits_of: LogitsOf, x: Tensor, target: Target) -> tuple[Standing, Tensor]:
-    """How rows stand at ``x``, and the gradient of m (N, ...), zero where nothing depends on x; parameters get none."""
-    with torch.enable_grad():
-        x = x.detach().requires_grad_()
-        logits = logits_of(x)
+    """How rows stand at ``x``, and the gradient of m (N, ...), zero where nothing depends on x; parameters get none.
+
+    Gradients must be on.
+    """
+    x = x.detach().requires_grad_()
+    logits = logits_of(x)
     standing = target.standing(logits.detach())
     if not logits.requires_grad:
         return standing, torch.zeros_like(x)
