@@ -7,9 +7,10 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
-__all__ = ["MISSING", "Kind", "conform", "labels_of", "read_table"]
+__all__ = ["MISSING", "Kind", "conform", "labels_of", "read_table", "word"]
 
 Kind = Literal["number", "category", "datetime", "text"]
 MISSING = "missing"
@@ -38,7 +39,7 @@ def conform(frame: pd.DataFrame, schema: Mapping[str, Kind]) -> pd.DataFrame:
 
 def _as_kind(column: pd.Series, kind: Kind) -> pd.Series:
     if kind in ("category", "text"):
-        return column.map(_word, na_action="ignore").astype(object)
+        return column.map(word, na_action="ignore").astype(object)
     convert = pd.to_numeric if kind == "number" else pd.to_datetime
     found: pd.Series = convert(column, errors="coerce")
     wrong = found.isna() & column.notna()
@@ -50,9 +51,9 @@ def _as_kind(column: pd.Series, kind: Kind) -> pd.Series:
     return found.astype("float64") if kind == "number" else found
 
 
-def _word(value: object) -> str:
+def word(value: object) -> str:
     """A category's name: 1, 1.0 and " 1" are one category, not three."""
-    if isinstance(value, float) and value.is_integer():
+    if isinstance(value, (float, np.floating)) and value.is_integer():
         value = int(value)
     return str(value).strip()
 

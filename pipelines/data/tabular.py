@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import numpy as np
 import pandas as pd
 import torch
 
@@ -26,12 +27,14 @@ class TabularData(RowData):
     place in the file); its hash decides which split the row is in. With ``split_column`` the table says that itself,
     and only a split "validation" that it lacks is taken from its training rows. Words of ``missing`` are gaps in a CSV.
 
-    ``test_path`` is another such file: its test rows are then those of this one, so that a model can be judged on rows
-    that came after the data it learned from. There the target may be missing, in all rows or in some: those have no
-    label yet, and -1 for a target. It needs a ``row_id``: a place in another file is no identity.
+    ``test_path`` is another such file: its test rows are then judged in place of this one's, so that a model can be
+    judged on rows that came after the data it learned from. Not all its rows are test rows: it is split as this one, by
+    the hash of its ids (``test_share`` of them) or by its own ``split_column``. The target of its test rows may be
+    missing, in all or in some: those have no label yet, and -1 for a target. It needs a ``row_id``: a place in another
+    file is no identity. Ids 1, 1.0 and "1" are one row.
 
     Raises ``ValueError`` in one line for an argument that does not fit the table, and with their number for rows of
-    ``path`` without a target.
+    ``path`` to learn from or to judge without a target, and for test rows of ``test_path`` that are rows to learn from.
     """
 
     def __init__(
@@ -96,9 +99,12 @@ class TabularData(RowData):
 
     def build(self) -> dict[Split, Rows]:
         frames = self._frames = self._split(self.read(), self.schema)
-        self._refuse_unlabelled(pd.concat([frame[self.target] for frame in frames.values()]))
-        if self.test_path is not None:
-            frames["test"] = self._later(self.test_path)
+        learned = pd.concat([frames["train"], frames["validation"]])
+        if self.test_path is None:
+            self._refuse_unlabelled(pd.concat([learned, frames["test"]])[self.target])
+        else:
+            self._refuse_unlabelled(learned[self.target])
+            frames["test"] = self._later(self.test_path, learned=learned.index)
         encoder = Encoder.fit(
             frames["train"],
             numbers=[name for name in self.inputs if self.schema[name] == "number"],
@@ -123,11 +129,23 @@ class TabularData(RowData):
             told = f"{unlabelled} of {len(target)} rows have no {self.target!r}, and nothing is learned from those"
             raise ValueError(f"{told}; label them, or leave them out")
 
-    def _later(self, path: str) -> pd.DataFrame:
+    def _later(self, path: str, *, learned: pd.Index) -> pd.DataFrame:
         """The test rows of another file, which may lack their labels, and so the column."""
         table = read_table(path, missing=self.missing)
-        present = {name: kind for name, kind in self.schema.items() if name != self.target or name in table.columns}
-        return self._split(table, present)["test"]
+        optional = {self.target} - {*self.sensitive, *table.columns}
+        later = self._split(table, {name: kind for name, kind in self.schema.items() if name not in optional})["test"]
+        if later.empty:
+            raise ValueError(f"{path}: none of its {len(table)} rows is a test row; {self._remedy()}")
+        if known := int(np.isin(as_row_ids(later.index), as_row_ids(learned)).sum()):
+            raise ValueError(
+                f"{known} test rows of {path} are rows to learn from in {self.path}; leave them out of either"
+            )
+        return later
+
+    def _remedy(self) -> str:
+        if self.split_column is not None:
+            return f'give it rows of which {self.split_column!r} says "test"'
+        return f"give it more, or raise test_share={self.shares['test']}"
 
     def _split(self, table: pd.DataFrame, schema: Mapping[str, Kind]) -> dict[Split, pd.DataFrame]:
         identified = self._identified(table)

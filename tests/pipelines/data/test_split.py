@@ -44,3 +44,12 @@ def test_whole_numbers_are_their_own_row_id_and_texts_are_hashed():
     assert hashed.dtype == np.int64
     assert hashed[0] == hashed[2] != hashed[1]
     assert (hashed >= 0).all()
+
+
+def test_an_id_is_one_word_whatever_its_type():
+    for same in ([7, 8], [7.0, 8.0], [np.float32(7), np.float32(8)], ["7", "8"], ["7.0", " 8"]):
+        assert as_row_ids(same).tolist() == [7, 8]
+        assert split_by_hash(same, validation=0.3, test=0.3) == split_by_hash([7, 8], validation=0.3, test=0.3)
+    apart = ["07", "7.5", "v1.0", "7.00", "9" * 19, "\u0667"]
+    assert len({*as_row_ids([*apart, 7])}) == 7
+    assert as_row_ids(["p", 7, 2**63 - 1])[1:].tolist() == [7, 2**63 - 1]

@@ -160,3 +160,57 @@ def test_rows_of_another_file_may_lack_some_labels_or_all(build, later):
     frame.assign(ill="perhaps").to_csv(path, index=False)
     with pytest.raises(ValueError, match="target 'ill' holds 'perhaps'"):
         build(test_path=str(path)).setup()
+
+
+def test_rows_to_learn_from_are_no_test_rows_of_another_file(build, table, later):
+    path, frame = later
+    frame["patient"] = [*table["patient"][:30], *frame["patient"][30:]]
+    frame.assign(part="test").to_csv(path, index=False)
+    table["part"] = ["test" if row < 10 else "validation" if row < 20 else "train" for row in range(300)]
+    with pytest.raises(
+        ValueError, match=r"20 test rows of .*later.csv are rows to learn from in .*; leave them out"
+    ) as told:
+        build(table, split_column="part", test_path=str(path)).setup()
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("kind", ["int64", "float64", "float32", "str", "text of floats"])
+def test_an_id_is_the_same_row_in_a_file_of_another_type(build, table, tmp_path, kind):
+    table["patient"] = range(300)
+    ids = table["patient"].astype("float64").astype("str" if kind == "text of floats" else "float64")
+    same = table.assign(patient=ids if kind == "text of floats" else table["patient"].astype(kind))
+    same.to_parquet(tmp_path / "same.parquet")
+    alone, data = build(table), build(table, test_path=str(tmp_path / "same.parquet"))
+    assert data.rows("test").row_id.tolist() == alone.rows("test").row_id.tolist() == list(alone.frame("test").index)
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.15, 0), (0.0, 300)])
+def test_another_file_without_test_rows_is_refused(build, later, share, count):
+    path, frame = later
+    frame[:count].to_csv(path, index=False)
+    with pytest.raises(ValueError, match=rf"later.csv: none of its {count} rows is a test row; .*test_share={share}"):
+        build(test_path=str(path), test_share=share).setup()
+
+
+def test_another_file_that_names_no_test_row_is_refused(build, table, later):
+    path, frame = later
+    frame.assign(part="train").to_csv(path, index=False)
+    table["part"] = "train"
+    with pytest.raises(ValueError, match=r"none of its 300 rows is a test row; .*'part' says .test."):
+        build(table, split_column="part", test_path=str(path)).setup()
+
+
+def test_test_rows_that_another_file_replaces_need_no_label(build, table, later):
+    path, frame = later
+    frame.to_csv(path, index=False)
+    table.loc[table["patient"].isin(build().frame("test").index), "ill"] = None
+    assert len(build(table, test_path=str(path)).rows("test")) > 20
+    with pytest.raises(ValueError, match="rows have no 'ill'"):
+        build(table.assign(ill=None), test_path=str(path)).setup()
+
+
+def test_a_sensitive_target_is_needed_in_another_file(build, later):
+    path, frame = later
+    frame.drop(columns="ill").to_csv(path, index=False)
+    with pytest.raises(ValueError, match="the table has no column 'ill'; it has"):
+        build(test_path=str(path), sensitive={"ill": None}).setup()
