@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import socket
 from collections.abc import Callable, Sequence
@@ -14,7 +15,6 @@ from safeguards.core.errors import ConfigurationError
 __all__ = ["review_address", "review_server", "serve_review"]
 
 log = logging.getLogger(__name__)
-LOOPBACK = ("127.0.0.1", "::1", "localhost")
 SLOWEST_REQUEST_SECONDS = 20.0
 
 
@@ -39,6 +39,7 @@ def review_server(app: Callable[..., Any], *, host: str, port: int) -> WSGIServe
 
     Raises `ConfigurationError` where nothing can listen there.
     """
+    host = _plain(host)
     try:
         server = (_Server6 if ":" in host else _Server)((host, port), _Handler)
     except (OSError, OverflowError) as error:
@@ -66,10 +67,11 @@ def serve_review(
     from safeguards.card.app import review_app
     from safeguards.tracking import RunReader
 
+    host = _plain(host)
     app = review_app(RunReader(tracking_uri), hosts=[*hosts, *_names(host)])
     with review_server(app, host=host, port=port) as server:
         say(f"review: {review_address(host, server.server_port)}/ (Ctrl-C ends it)")
-        if host not in LOOPBACK:
+        if not _is_loopback(host):
             say("anyone who can reach this address can read every run of the store; it asks for no password")
         try:
             server.serve_forever()
@@ -79,12 +81,33 @@ def serve_review(
 
 def review_address(host: str, port: int) -> str:
     """Where a browser on this machine finds the page."""
-    return f"http://{_bracketed(host)}:{port}"
+    return f"http://{_bracketed(_plain(host))}:{port}"
+
+
+def _plain(host: str) -> str:
+    """Without the brackets of a URL; an address as a browser writes it."""
+    host = host[1:-1] if host.startswith("[") and host.endswith("]") else host
+    address = _address(host)
+    return address.compressed if address else host
+
+
+def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        return ipaddress.ip_address(host)
+    except ValueError:
+        return None
+
+
+def _is_loopback(host: str) -> bool:
+    address = _address(host)
+    return address.is_loopback if address else host == "localhost"
 
 
 def _names(host: str) -> list[str]:
     """An address of all interfaces is the name of none."""
-    return [] if host in ("", "0.0.0.0", "::") else [_bracketed(host)]  # noqa: S104 - compared, not bound
+    address = _address(host)
+    nameless = address.is_unspecified if address else not host
+    return [] if nameless else [_bracketed(host)]
 
 
 def _bracketed(host: str) -> str:
