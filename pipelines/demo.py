@@ -24,7 +24,7 @@ import safeguards.deepspeed  # noqa: F401 - "deepspeed_cpu_stage_2" can be named
 from pipelines.data import DiabetesStudy, Digits
 from pipelines.data.rows import RowData
 from pipelines.models import ImageNet8, TabularNet
-from pipelines.processes import TOLD_TO_END, EndsWhenTold, SIGTERMException, leave_group
+from pipelines.processes import EndsWhenTold, SIGTERMException, code_when_told, is_first, leave_group
 from safeguards import (
     AdversarialEvaluation,
     BatchFields,
@@ -181,12 +181,8 @@ def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
 
 
 def _say(asked: argparse.Namespace, text: str) -> None:
-    if not asked.quiet and _is_first():
+    if not asked.quiet and is_first():
         print(text, flush=True)
-
-
-def _is_first() -> bool:
-    return os.environ.get("LOCAL_RANK", "0") == "0"
 
 
 def _hush() -> None:
@@ -195,7 +191,7 @@ def _hush() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore")
     warnings.filterwarnings("default", module=r"safeguards\.")
-    if not _is_first():
+    if not is_first():
         sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - open as long as the process
 
 
@@ -205,7 +201,7 @@ if __name__ == "__main__":
     except SafeguardError as error:
         sys.exit(f"error: {safe_line(error)}")
     except SIGTERMException:
-        if _is_first():
+        if is_first():
             print("error: told to end (SIGTERM) before training had ended", file=sys.stderr)
         leave_group()
-        sys.exit(TOLD_TO_END)
+        sys.exit(code_when_told())

@@ -6,13 +6,14 @@ One that exits while gloo's threads are at work may abort: "terminate called wit
 import os
 import signal
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from unittest.mock import Mock
 
 import pytest
 import torch.distributed as dist
 
 from pipelines import demo, train
-from pipelines.processes import EndsWhenTold, SIGTERMException
+from pipelines.processes import EndsWhenTold, SIGTERMException, code_when_told
 from safeguards import LimitViolated, Moment, Outcome, Verdict
 
 MOMENT = Moment(stage="validate", epoch=0, step=0)
@@ -61,13 +62,37 @@ def handler():
 
 @pytest.mark.usefixtures("handler")
 @pytest.mark.parametrize("begins", ["on_sanity_check_start", "on_train_start"])
-def test_a_process_that_is_told_to_end_tells_those_it_started_and_ends_where_it_is_once(begins):
+def test_a_process_that_is_told_to_end_tells_those_it_started_and_ends_where_it_is(begins):
     job = Mock()
     getattr(EndsWhenTold(), begins)(job, Mock())
     with pytest.raises(SIGTERMException):
         os.kill(os.getpid(), signal.SIGTERM)
-    os.kill(os.getpid(), signal.SIGTERM)
     job.strategy.launcher.kill.assert_called_once_with(signal.SIGTERM)
+
+
+@pytest.mark.usefixtures("handler")
+@pytest.mark.parametrize(("rank", "then"), [("0", signal.SIG_DFL), ("1", signal.SIG_IGN)])
+def test_a_first_process_told_twice_ends_at_once_and_the_others_which_always_are_go_on_to_end(monkeypatch, rank, then):
+    monkeypatch.setenv("LOCAL_RANK", rank)
+    EndsWhenTold().on_train_start(Mock(), Mock())
+    with pytest.raises(SIGTERMException):
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is then
+
+
+@pytest.mark.parametrize(("rank", "code"), [(None, 143), ("0", 143), ("1", 0)])
+def test_only_the_first_process_leaves_with_a_code_of_its_own(monkeypatch, rank, code):
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    if rank is not None:
+        monkeypatch.setenv("LOCAL_RANK", rank)
+    assert code_when_told() == code
+
+
+def test_a_fit_in_another_thread_keeps_its_handlers():
+    before = signal.getsignal(signal.SIGTERM)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(EndsWhenTold().on_train_start, Mock(), Mock()).result()
+    assert signal.getsignal(signal.SIGTERM) is before
 
 
 @pytest.mark.usefixtures("handler")
