@@ -117,7 +117,7 @@ class ThreatModel:
 
 def _numbers(value: Any, name: str) -> Tensor:
     try:
-        return torch.as_tensor(value if isinstance(value, Tensor) else np.asarray(value, dtype=np.float64)).double()
+        return torch.as_tensor(value.detach() if isinstance(value, Tensor) else np.asarray(value, np.float64)).double()
     except (TypeError, ValueError) as error:
         raise ConfigurationError(
             f"ThreatModel({name}={_short(value)}): expected numbers, one or one per feature"

@@ -1,9 +1,10 @@
 """Whether the workers of a loader all give the same rows, as with a stream that nobody splits between them.
 
 Each worker has a copy of an iterable data set, and a loader deals out their batches in turns: without a split every row
-comes once per worker, is counted as often, and intervals are too narrow. Rows are told by their ``row_id``, else by
-a digest of inputs and target. Of all rows those with the smallest hashes are counted, worker by worker, so that memory
-does not grow and any order will do: where nothing is split, each is given equally often by every worker.
+comes once per worker, is counted as often, and intervals are too narrow. Rows are told by a digest of ``row_id``,
+inputs and target: two that share an id by design differ in the others. Of all rows those with the smallest hashes are
+counted, worker by worker, so that memory does not grow and any order will do: where nothing is split, each is given
+equally often by every worker.
 """
 
 from __future__ import annotations
@@ -17,15 +18,15 @@ import torch
 from torch import Tensor
 from torch.utils.data import IterableDataset
 
-from safeguards.core.batch import BatchFields, rows_of, select
+from safeguards.core.batch import PLAIN, BatchFields, rows_of, select
 from safeguards.core.identity import mix
 from safeguards.core.rows import hashed
 
 __all__ = ["Repeats", "repeated"]
 
 MOST_COUNTED = 1024
-NUMBERS_READ = 256
-"""At most, of a field of a row, evenly spread: they tell one image from another."""
+NUMBERS_READ = 2**14
+"""At most, of a field of a row, evenly spread: they tell one large image from another."""
 FEWEST = 20
 """Were each row that comes from every worker one that merely looks like another, each had a chance of at most a half to
 come from the other worker: all of so many have one in a million.
@@ -102,23 +103,30 @@ def repeated(told: Sequence[int], *, by_id: bool) -> str | None:
 
 
 def _keys(batch: Any, fields: BatchFields) -> Tensor:
-    """One int64 per row (N,), equal for rows that are the same."""
-    if fields.row_id is not None:
-        return hashed(select(batch, fields.row_id, "row_id"))
-    inputs = select(batch, fields.inputs, "inputs")
-    n = rows_of(inputs, "inputs")
-    target = None if fields.target is None else select(batch, fields.target, "target")
-    table = np.concatenate([_bytes(each, n) for each in _tensors([inputs, target])], axis=1)
+    """One int64 per row (N,), equal for rows that are the same. Raises ``TypeError`` for what cannot be compared."""
+    asked = {"inputs": fields.inputs, "target": fields.target, "row_id": fields.row_id}
+    found = {name: select(batch, where, name) for name, where in asked.items() if where is not None}
+    n = rows_of(found["inputs"], "inputs")
+    if n == 0:
+        return torch.empty(0, dtype=torch.int64)
+    if "row_id" in found:
+        found["row_id"] = hashed(found["row_id"])
+    table = np.concatenate([_bytes(each, n) for each in _columns(list(found.values()), n)], axis=1)
     digests = [blake2b(row, digest_size=8).digest() for row in table]
     return torch.from_numpy(np.frombuffer(b"".join(digests), dtype=np.int64).copy())
 
 
-def _tensors(tree: Any) -> Iterator[Tensor]:
+def _columns(tree: Any, n: int) -> Iterator[Tensor]:
+    """Tensors, and lists of a plain value for each of ``n`` rows."""
     if isinstance(tree, Tensor):
         yield tree
+    elif isinstance(tree, (list, tuple)) and len(tree) == n and all(isinstance(value, PLAIN) for value in tree):
+        yield hashed(tree)
     elif isinstance(tree, (Mapping, list, tuple)):
         for part in tree.values() if isinstance(tree, Mapping) else tree:
-            yield from _tensors(part)
+            yield from _columns(part, n)
+    elif tree is not None:
+        raise TypeError(type(tree).__name__)
 
 
 def _bytes(field: Tensor, n: int) -> np.ndarray[Any, Any]:

@@ -61,3 +61,8 @@ def test_it_describes_itself_in_plain_values() -> None:
     assert len(str(told["eps"])) <= 60
     assert told["clip"] == [0.0, 1.0]
     assert told["mutable"] == "1 features"
+
+
+def test_an_eps_that_asks_for_a_gradient_gives_none_to_what_is_reached() -> None:
+    threat = ThreatModel(eps=torch.tensor([0.1, 0.2], requires_grad=True))
+    assert not threat.reach(torch.zeros(2)).requires_grad

@@ -125,6 +125,38 @@ def noted(streams: list[Tensor], batch: int = 8, fields: BatchFields = WITH_ID) 
     return found
 
 
+def of_patients(streams: list[Tensor]) -> Repeats:
+    """The same id at several visits, each with numbers of its own."""
+    found, visit = Repeats(WITH_ID, len(streams)), 0
+    for turn in zip(*(stream.split(8) for stream in streams), strict=True):
+        for ids in turn:
+            found.note((visit + torch.arange(len(ids))[:, None], torch.zeros(len(ids)), ids))
+            visit += len(ids)
+    return found
+
+
+@pytest.mark.parametrize("told_apart_by", ["a number among many", "a word"])
+def test_rows_that_differ_in_little_accuse_nobody(told_apart_by: str) -> None:
+    x = torch.randn(60, 3000)
+    found = Repeats(PAIR, 2)
+    for start in range(0, 60, 10):
+        for worker in range(2):
+            part = x[start : start + 10].clone()
+            part[:, 1] += worker if told_apart_by == "a number among many" else 0
+            inputs = {"numbers": part, "word": [f"{told_apart_by == 'a word' and worker}"] * 10}
+            found.note((inputs, torch.zeros(10)))
+    assert found.told() == [0, 0, 0, 120]
+
+
+def test_an_empty_batch_ends_nothing_and_what_cannot_be_compared_accuses_nobody() -> None:
+    found = Repeats(PAIR, 2)
+    for count in (8, 8, 0, 0):
+        found.note((torch.arange(count)[:, None], torch.zeros(count)))
+    assert found.told() == [8, 8, 0, 0]
+    found.note(((torch.zeros(8, 1), object()), torch.zeros(8)))
+    assert found.told() == [0, 0, 0, 0]
+
+
 def test_a_bounded_sample_of_many_rows_has_their_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(repeats, "MOST_COUNTED", 50)
     ids = torch.arange(3000)
@@ -142,8 +174,9 @@ def test_a_turn_that_is_not_whole_is_not_counted() -> None:
 def test_few_rows_and_rows_with_an_id_of_several_accuse_nobody() -> None:
     few = torch.arange(FEWEST - 1)
     assert repeated(noted([few, few]).told(), by_id=True) is None
-    patients = torch.arange(N).repeat_interleave(3)
-    assert repeated(noted([patients[::2], patients[1::2]]).told(), by_id=True) is None
+    for visits in (2, 3):
+        patients = torch.arange(N).repeat_interleave(visits)
+        assert repeated(of_patients([patients[::2], patients[1::2]]).told(), by_id=True) is None
     assert repeated([0, FEWEST, 0, 3], by_id=True)
     assert repeated([0, FEWEST, 0, 3], by_id=False) is None
     assert repeated([FEWEST, FEWEST, 0, 1], by_id=False) is None

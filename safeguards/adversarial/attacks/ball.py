@@ -56,7 +56,8 @@ class Box(Ball):
         super().__init__(origin, scale, limits)
         self.low, self.high = origin - scale, origin + scale
         if limits is not None:
-            self.low.clamp_min_(limits[0]), self.high.clamp_max_(limits[1])
+            self.low.clamp_min_(limits[0])
+            self.high.clamp_max_(limits[1])
 
     def step(self, x: Tensor, gradient: Tensor, share: Tensor | float, going: Tensor | None = None) -> Tensor:
         length = self.scale * share

@@ -36,7 +36,7 @@ class Standing:
 
     @property
     def held(self) -> Tensor:
-        """Bool (N,): no other class is above the own one, and all are numbers."""
+        """Bool (N,): no other class is above the own one, and all are numbers. A tie is held: the attack goes on."""
         return self.own >= self.others.amax(0)
 
 
@@ -58,25 +58,26 @@ class Target:
             return Standing((wide * (1 - 2 * self.y)).unsqueeze(0), torch.zeros_like(wide))
         if self._own is None:
             self._own = _Own(wide, self.y)
-        return Standing(torch.add(self._own.lowest, wide.t()), wide.take(self._own.places))
+        lowest = torch.finfo(wide.dtype).min  # in its place, not added to it: an own logit of +inf would stay
+        return Standing(torch.where(self._own.here, lowest, wide.t()), wide.take(self._own.places))
 
     def ascent(self, logits: Tensor, standing: Standing) -> Tensor:
         """Gradient of m with respect to the logits, in their shape: -1 at the own class, softmax over the others.
 
         It is 0 where a mask rules out all others.
         """
-        if self._own is None:
+        if logits.ndim == 1 or self._own is None:
             return (1 - 2 * self.y).to(logits.dtype)
         return standing.others.softmax(0).sub_(self._own.hot).t().to(logits.dtype)
 
 
 class _Own:
-    """Where the own class lies: ``hot`` (C, N) is 1 there, ``lowest`` the lowest number, ``places`` (N,) count."""
+    """Where the own class lies: ``here`` (C, N) as bool, ``hot`` as 1, ``places`` (N,) among all logits."""
 
     def __init__(self, logits: Tensor, y: Tensor) -> None:
         rows, classes = logits.shape
         self.hot = logits.new_zeros(classes, rows).scatter_(0, y.unsqueeze(0), 1.0)
-        self.lowest = self.hot * torch.finfo(logits.dtype).min
+        self.here = self.hot > 0
         self.places = torch.arange(0, rows * classes, classes, device=y.device) + y
 
 
@@ -94,15 +95,19 @@ def wrong(logits: Tensor, y: Tensor) -> Tensor:
 def slope(logits_of: LogitsOf, x: Tensor, target: Target) -> tuple[Standing, Tensor]:
     """How rows stand at ``x``, and the gradient of m (N, ...), zero where nothing depends on x; parameters get none.
 
-    Gradients must be on.
+    Raises `RuntimeError` where gradients are off.
     """
+    if not torch.is_grad_enabled():
+        raise RuntimeError("gradients are off: there is no slope to be had")
     x = x.detach().requires_grad_()
     logits = logits_of(x)
     standing = target.standing(logits.detach())
     if not logits.requires_grad:
         return standing, torch.zeros_like(x)
     (gradient,) = torch.autograd.grad(logits, x, target.ascent(logits, standing), allow_unused=True)
-    return standing, torch.zeros_like(x) if gradient is None else gradient
+    if gradient is None:
+        return standing, torch.zeros_like(x)
+    return standing, gradient.clone() if 0 in gradient.stride() else gradient  # one number may stand for many
 
 
 def look(logits_of: LogitsOf, x: Tensor) -> Tensor:

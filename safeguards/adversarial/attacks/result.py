@@ -43,7 +43,7 @@ def outside_inference(
     @wraps(attack)
     def run(logits_of: LogitsOf, x: Tensor, /, *args: P.args, **kwargs: P.kwargs) -> Attacked:
         with torch.inference_mode(False), torch.enable_grad():
-            return attack(logits_of, x.clone() if x.is_inference() else x.detach(), *args, **kwargs)
+            return attack(logits_of, x.detach().clone(), *args, **kwargs)
 
     return run
 

@@ -72,6 +72,23 @@ def test_rows_are_held_where_the_largest_logit_is_their_own() -> None:
     assert held(logits[:, 0], y % 2) == (predicted(logits[:, 0]) == y % 2).tolist()
 
 
+def test_an_own_logit_that_overflows_can_still_be_climbed_from() -> None:
+    logits, y = torch.tensor([[torch.inf, 1.0, 1.0]]), torch.tensor([0])
+    assert ascent(logits, y).tolist() == [[-1.0, 0.5, 0.5]]
+    assert held(logits, y) == [True]
+    assert margin(logits, y).tolist() == [-torch.inf]
+
+
+def test_a_gradient_that_is_one_number_for_many_can_be_stepped_along() -> None:
+    x, y = torch.zeros(2, 3), torch.tensor([1, 1])
+    assert slope(lambda x: x.sum(1) - 1, x, Target(y))[1].sign_().tolist() == [[-1.0] * 3] * 2
+
+
+def test_without_gradients_there_is_no_slope() -> None:
+    with torch.no_grad(), pytest.raises(RuntimeError, match="gradients are off"):
+        slope(nn.Linear(2, 2), torch.zeros(1, 2), Target(torch.tensor([0])))
+
+
 @pytest.mark.parametrize("y", [0, 1])
 @pytest.mark.parametrize("logits", [[[float("nan"), 0.0]], [[0.0, float("nan")]], [float("nan")]])
 def test_a_row_without_a_number_is_not_held(logits: list[object], y: int) -> None:

@@ -97,3 +97,21 @@ def test_image_rows_and_one_logit() -> None:
     right = (net(x) > 0).long() == y
     assert right.any()
     assert ((net(found.x) - net(x)) * (1 - 2 * y) > 0)[right].all()
+
+
+def test_rows_are_not_those_of_the_caller() -> None:
+    def shifts_in_place(x: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            x.sub_(1)
+        return x
+
+    x = torch.rand(4, 2)
+    before = x.clone()
+    pgd(
+        shifts_in_place,
+        x,
+        torch.zeros(4, dtype=torch.int64),
+        ThreatModel(eps=0.1),
+        runs=Runs(seeds=SEEDS[:4], restarts=0),
+    )
+    assert torch.equal(x, before)
