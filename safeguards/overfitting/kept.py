@@ -77,7 +77,7 @@ class KeptBatches:
             self._bytes += size
             self._batches[at] = _copied(batch)
             for place, position in enumerate(at):
-                self._places.setdefault(position, (at, place))  # of a row in two batches the older is of doubt
+                self._places.setdefault(position, (at, place))  # a row in two batches is asked for as it was kept first
 
 
 def _bytes(tree: Any) -> int:
@@ -108,7 +108,7 @@ def _same_row(one: Any, place: int, other: Any, there: int) -> bool:
     if type(one) is not type(other):
         return False
     if type(one) is Tensor and one.ndim and other.ndim:
-        return torch.equal(one[place], other[there])
+        return _same_numbers(one[place], other[there])
     if type(one) is dict:
         return one.keys() == other.keys() and all(_same_row(one[key], place, other[key], there) for key in one)
     if type(one) in (list, tuple) and _plain(one):
@@ -116,6 +116,13 @@ def _same_row(one: Any, place: int, other: Any, there: int) -> bool:
     if type(one) in (list, tuple):
         return len(one) == len(other) and all(_same_row(a, place, b, there) for a, b in zip(one, other, strict=True))
     return bool(one == other)
+
+
+def _same_numbers(one: Tensor, other: Tensor) -> bool:
+    """What is no number is the same as what is none: a gap in a table is no change."""
+    if one.shape != other.shape or one.dtype != other.dtype:
+        return False
+    return bool(((one == other) | ((one != one) & (other != other))).all())
 
 
 def _plain(values: Sequence[Any]) -> bool:

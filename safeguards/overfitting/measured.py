@@ -190,7 +190,7 @@ class MeasuredGap:
 def asked_again(chosen: Sequence[int], look: int, seed: int) -> list[int]:
     """The rows of a sample that are asked at this look (from 1) whether they have changed: others at each next one.
 
-    In an order by hash, the same for all processes; all rows of the sample were asked once those before them were.
+    In an order by hash, the same for all processes; none is asked again before all others of the sample were.
     """
     order = mix(torch.tensor(chosen), seed).argsort().tolist()
     first = (look - 1) * ROWS_READ_AGAIN

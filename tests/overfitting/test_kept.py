@@ -262,3 +262,13 @@ def test_guards_keep_rows_of_their_own() -> None:
     one, other = (OverfittingGuard(fields=fields, limits=LIMITS) for _ in range(2))
     assert one._source.kept is not other._source.kept
     assert one.state_key == other.state_key
+
+
+def test_a_gap_in_a_table_is_no_change() -> None:
+    inputs = torch.zeros(8, 2)
+    inputs[3, 1] = torch.nan
+    loader, batches = DataLoader(TensorDataset(inputs, torch.zeros(8)), batch_size=8), KeptBatches()
+    batches.read(loader, range(8), 0)
+    assert not batches.has_changed(loader, range(8), 0)
+    inputs[4, 1] = torch.nan
+    assert batches.has_changed(loader, range(8), 0)
