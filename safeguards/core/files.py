@@ -127,11 +127,13 @@ def sync(path: Path) -> None:
 
 def files_below(folder: Path) -> Iterator[Path]:
     """Every ordinary file, sorted by its path. Links are passed over: they may lead anywhere on this machine."""
-    for path in sorted(folder.iterdir()):
+    waiting = sorted(folder.iterdir(), reverse=True)
+    while waiting:
+        path = waiting.pop()
         if path.is_symlink():
             continue
         if path.is_dir():
-            yield from files_below(path)
+            waiting += sorted(path.iterdir(), reverse=True)
         elif path.is_file():
             yield path
 

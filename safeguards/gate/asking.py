@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from safeguards.tracking import ModelRegistry
 
 __all__ = ["Asker", "why_of"]
+
+OF_THE_DAY = re.compile(r"\S*[\d/\\]\S*")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,8 +43,8 @@ class Asker:
         """Refuse with these reasons, and write so into the history. It settles nothing: it may be asked again.
 
         The same challenger, by its ``record`` or the digest of the ``file`` that could not be read as one, is not
-        written twice for the same kind of reason, the word that begins the first: the rest may hold an address or a
-        folder of the day. Of a model that the store does not know nothing is written.
+        written twice for the same reason, the first, but for words with a digit or a slash: those may be a number, an
+        address or a folder of the day. Of a model that the store does not know nothing is written.
         """
         ruling = Ruling(admitted=False, reasons=reasons)
         for _ in range(MOST_ROUNDS):
@@ -56,7 +59,7 @@ class Asker:
         raise RegistryError(f"{MOST_ROUNDS} times another host was faster; run it again")
 
     def _entry(self, history: History, ruling: Ruling, record: str, file: str) -> Entry:
-        kind = ruling.reasons[0].partition(":")[0]
+        kind = OF_THE_DAY.sub("", ruling.reasons[0])
         return history.next(
             when=self.when,
             who=self.who,

@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safeguards.core.errors import EvidenceError, RegistryError
-from safeguards.core.files import digest_of_file
 from safeguards.core.signing import Signer, Verifier
 from safeguards.gate.asking import Asker
 from safeguards.gate.candidate import SEALED, Candidate
+from safeguards.gate.claims import digest_of_claim
 from safeguards.gate.entering import Gate
 from safeguards.gate.following import KEY, MOST_ROUNDS, RECORD, RULING, STATE, follow, newest_move
 from safeguards.gate.fresh import SECONDS, check_in_a_fresh_process
@@ -73,7 +73,7 @@ def promote(
         candidate = Candidate.read(folder, signed=policy.signed)
         _check_own(candidate)
     except EvidenceError as error:
-        return by.turn_away(f"evidence: {str(error).replace(f'{folder}/', '')}", file=_digest_of_claim(Path(folder)))
+        return by.turn_away(f"evidence: {str(error).replace(f'{folder}/', '')}", file=digest_of_claim(Path(folder)))
     if candidate.record.model != registry.name:
         text = f"model: the record is of {candidate.record.model!r}, and this is the registry of {registry.name!r}"
         return by.turn_away(text, record=candidate.record.digest)
@@ -131,14 +131,6 @@ class _Asked:
         elif settled.record == self.candidate.record.digest:
             gate.registry.tag(settled.version, {STATE: settled.action})
         return gate.recall(settled, self.candidate.record)
-
-
-def _digest_of_claim(folder: Path) -> str:
-    """Of what lies where the record should be: the same challenger has the same, whatever is wrong with it."""
-    try:
-        return digest_of_file(folder / SEALED[0])[1]
-    except EvidenceError:
-        return ""
 
 
 def _check_own(candidate: Candidate) -> None:

@@ -88,7 +88,7 @@ def _is_missing(file: Path) -> bool:
     """Not so where it cannot be looked for, or is a link that leads nowhere."""
     try:
         file.lstat()
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return True
     except OSError as error:
         raise EvidenceError(f"cannot read {file}: {error.strerror or error}") from None

@@ -23,7 +23,7 @@ from safeguards.tracking.opening import (
 from safeguards.tracking.rescue import FOLDER, keep_ledger
 from safeguards.tracking.sending import BATCH, Entity, deliver
 from safeguards.tracking.spool import Entry, Progress, Spool, entities_of, entry_of, read
-from safeguards.tracking.uploading import upload
+from safeguards.tracking.uploading import NoRoomError, identity, upload
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -50,6 +50,7 @@ class Delivery:
         self.folder, self.job, self.uri = folder, job, uri
         self.progress = Progress.of(folder)
         self._spool, self._gone, self._lives = spool, gone, spool is not None
+        self._seen = identity(folder) if spool is None else None
         self._connected: tuple[MlflowClient, str] | None = None
         self._opened: Opened | None = None
         self._earlier: Earlier | None = None
@@ -202,18 +203,31 @@ class Delivery:
         return False
 
     def _send_artifacts(self) -> None:
+        """Those after one that had no room arrive too; it is where the next call goes on."""
+        waits: NoRoomError | None = None
         for entry in self._all(self.progress.artifacts):
+            arrived = True
             if entry.kind == "artifacts":
-                target = self._target(str(entry.data.get("to", "")))
-                arrived = upload(
-                    self._client, self._run.run_id, self.folder, entry.data, target, own=self._spool is not None
-                )
-                self.progress.lost += not arrived
-            if entry.end is not None and entry.end != self.progress.artifacts:
-                self.progress.artifacts = entry.end
-                if entry.kind == "artifacts":
-                    self.progress.keep(self.folder)
+                try:
+                    arrived = self._upload(entry)
+                except NoRoomError as error:
+                    waits = waits or error
+            if waits is None:
+                self._sent(entry, arrived=arrived)
         self.progress.keep(self.folder)
+        if waits is not None:
+            raise waits
+
+    def _upload(self, entry: Entry) -> bool:
+        target, own = self._target(str(entry.data.get("to", ""))), self._spool is not None
+        return upload(self._client, self._run.run_id, self.folder, entry.data, target, own=own, seen=self._seen)
+
+    def _sent(self, entry: Entry, *, arrived: bool) -> None:
+        self.progress.lost += not arrived
+        if entry.end is not None and entry.end != self.progress.artifacts:
+            self.progress.artifacts = entry.end
+            if entry.kind == "artifacts":
+                self.progress.keep(self.folder)
 
     def _target(self, to: str) -> str:
         """The folder of the run: where another job followed, one of this job's own."""

@@ -49,7 +49,7 @@ class ModelRegistry(RegisteredModel):
 
     def __init__(self, name: str, tracking_uri: str | None = None, *, witness: Path | str | None = None) -> None:
         checked(name, of="ModelRegistry")
-        self.witness = Path(witness) if witness else _witness_of_host()
+        self.witness = _folder("witness", witness) or _folder(WITNESS, os.environ.get(WITNESS))
         self._uri = resolve(tracking_uri)
         set_defaults()
         reach(self._uri)
@@ -159,12 +159,11 @@ class ModelRegistry(RegisteredModel):
         return str(found.experiment_id)
 
 
-def _witness_of_host() -> Path | None:
-    named = os.environ.get(WITNESS)
+def _folder(setting: str, named: Path | str | None) -> Path | None:
     try:
         return Path(named).expanduser() if named else None
     except RuntimeError as error:
-        raise ConfigurationError(f"{WITNESS}={named}: {error}; name the folder in full") from None
+        raise ConfigurationError(f"{setting}={named}: {error}; name the folder in full") from None
 
 
 def _set(work: Callable[[], object]) -> None:

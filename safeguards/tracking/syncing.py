@@ -35,8 +35,13 @@ class Synced:
 
 
 def spools_below(place: Path) -> list[Path]:
-    """The folders of spools in ``place`` and below it; links are not followed."""
-    return sorted(Path(folder) for folder, _, files in os.walk(place) if LINES in files)
+    """The folders of spools in ``place`` and below it; of links only ``place`` is followed."""
+    found = []
+    for folder, below, files in os.walk(place.resolve() if place.is_symlink() else place):
+        if LINES in files:
+            found.append(Path(folder))
+            below.clear()
+    return sorted(found)
 
 
 def sync(folder: Path, *, tracking_uri: str | None = None) -> Synced:

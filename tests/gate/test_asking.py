@@ -1,5 +1,6 @@
 """What never got a version is in the history all the same: who asked, when, why, and every reason; once."""
 
+import os
 from datetime import timedelta
 
 import pytest
@@ -12,6 +13,7 @@ from tests.gate.evidence import GOOD, NOW, C, policy
 from tests.gate.test_countersigning import have
 from tests.gate.test_promotion import ASKED, entries, make
 from tests.gate.test_restoring import crowned
+from tests.tracking.looking import endless
 
 __all__ = ["have", "keys"]
 pytestmark = pytest.mark.usefixtures("at_once")
@@ -59,7 +61,7 @@ def test_it_settles_nothing_and_counts_as_no_attempt(tmp_path, registry, monkeyp
         for why in ("it took too long", "no memory", "no package"):
             patched.setattr("safeguards.gate.promotion.check_in_a_fresh_process", lambda *_, why=why, **__: why)
             promote(folder, policy=asked, registry=registry)
-    assert [one.action for one in entries(registry)] == ["promoted", "turned away"]
+    assert [one.action for one in entries(registry)] == ["promoted", *["turned away"] * 3]
     assert promote(folder, policy=asked, registry=registry).version == 2
     assert rollback(registry) == 1
     assert champion(registry, tmp_path / "fetched").record.digest == entries(registry)[0].record
@@ -88,6 +90,51 @@ def test_another_challenger_that_cannot_be_read_is_written_too(tmp_path, registr
             promote(later, policy=ASKED, registry=registry)
             folder = later
     assert [one.action for one in entries(registry)] == ["promoted", "turned away", "turned away"]
+
+
+@pytest.mark.parametrize("lies", ["nothing", "link", "folder"])
+def test_nor_are_two_without_a_record_the_same(tmp_path, registry, lies):
+    crowned(tmp_path, registry, 1)
+    for seed in (5, 6):
+        folder, _ = make(tmp_path / f"next{seed}", registry, seed=seed)
+        record = folder / "record.json"
+        record.unlink()
+        if lies == "link":
+            record.symlink_to(tmp_path / "elsewhere")
+        elif lies == "folder":
+            record.mkdir()
+        for _ in range(2):
+            promote(folder, policy=ASKED, registry=registry)
+    assert [one.action for one in entries(registry)] == ["promoted", "turned away", "turned away"]
+
+
+def test_a_challenger_without_a_record_is_read_within_bounds(tmp_path, registry):
+    crowned(tmp_path, registry, 1)
+    folder, _ = make(tmp_path / "next", registry, seed=5)
+    (folder / "record.json").unlink()
+    with (folder / "huge").open("wb") as file:
+        file.truncate(1 << 43)
+    (folder / "all").symlink_to("/")
+    os.mkfifo(folder / "pipe")
+    with endless(folder):
+        assert promote(folder, policy=ASKED, registry=registry).reasons[0].startswith("evidence: ")
+    assert len(entries(registry)) == 2
+
+
+def test_another_reason_of_the_same_kind_is_written_too(tmp_path, registry, have):
+    have("ours", "ours")
+    crowned(tmp_path, registry, 1)
+    folder, _ = make(tmp_path / "next", registry, seed=5)
+    signature = (folder / "record.json.sig").rename(tmp_path / "away")
+    for _ in range(2):
+        promote(folder, policy=ASKED, registry=registry)
+    signature.rename(folder / "record.json.sig")
+    (folder / "model" / "weights.safetensors").write_bytes(b"other")
+    for _ in range(2):
+        promote(folder, policy=ASKED, registry=registry)
+    unsigned, changed = (one.why for one in entries(registry)[1:])
+    assert "no signature" in unsigned
+    assert "weights" in changed
 
 
 def test_another_policy_or_another_champion_is_another_question(tmp_path, registry):

@@ -1,5 +1,7 @@
 """Entries that somebody with access to the database cuts off are missed by a host that saw them."""
 
+import errno
+
 import pytest
 
 from safeguards.core.errors import ConfigurationError, RegistryError
@@ -88,16 +90,27 @@ def test_a_host_that_did_not_see_them_misses_nothing(tmp_path, registry):
     assert (tmp_path / "seen" / "risk.seen").exists()
 
 
-def test_what_nobody_wrote_is_not_believed_and_a_full_disk_stops_nobody(tmp_path, watched, caplog):
+def test_what_nobody_wrote_is_not_believed_and_a_full_disk_stops_nobody(tmp_path, watched, caplog, monkeypatch):
     crowned(tmp_path, watched, 1)
     (seen,) = watched.witness.iterdir()
     seen.write_text("{}")
     assert "does not say what was seen; look at the history, then remove that file" in found(watched)[0]
     seen.unlink()
-    watched.witness.rmdir()
-    watched.witness.write_text("no folder")
+    monkeypatch.setattr("safeguards.gate.witness.write_whole", full)
     assert audit(watched) == []
     assert "cannot be kept in" in caplog.text
+
+
+def test_a_file_where_the_folder_was_is_not_nothing_seen(tmp_path, watched):
+    crowned(tmp_path, watched, 1)
+    watched.witness.rename(tmp_path / "away")
+    watched.witness.write_text("no folder")
+    assert audit(watched), "a folder that is gone saw nothing; this is not"
+    assert f"cannot read {watched.witness / 'risk.seen'}: Not a directory" in found(watched)[0]
+
+
+def full(*_):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 @pytest.mark.parametrize(
@@ -139,6 +152,9 @@ def test_the_folder_may_be_named_from_the_home_of_the_user(tmp_path, here, monke
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("SAFEGUARDS_WITNESS", "~/seen")
     assert ModelRegistry("risk").witness == tmp_path / "seen"
+    assert ModelRegistry("risk", witness="~/other").witness == tmp_path / "other"
+    with pytest.raises(ConfigurationError, match=r"witness=~nobody-of.*name the folder in full"):
+        ModelRegistry("risk", witness="~nobody-of-this-name/seen")
     monkeypatch.setenv("SAFEGUARDS_WITNESS", "~nobody-of-this-name/seen")
     with pytest.raises(ConfigurationError, match=r"SAFEGUARDS_WITNESS.*name the folder in full"):
         ModelRegistry("risk")

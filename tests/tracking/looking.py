@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -58,3 +63,19 @@ def spool_of(folder: Path) -> Path:
 def directory_of(folder: Path) -> Path:
     [ledger] = (folder / "safeguards").glob("*/verdicts.jsonl")
     return ledger.parent
+
+
+@contextmanager
+def endless(folder: Path) -> Iterator[None]:
+    """More folders within each other than Python lets a function call itself; gone afterwards, as pytest cannot."""
+    opened = os.open(folder, os.O_RDONLY)
+    try:
+        for _ in range(sys.getrecursionlimit() + 100):
+            os.mkdir("d", dir_fd=opened)
+            below = os.open("d", os.O_RDONLY, dir_fd=opened)
+            os.close(opened)
+            opened = below
+        yield
+    finally:
+        os.close(opened)
+        subprocess.run(["rm", "-rf", str(folder / "d")], check=True)
