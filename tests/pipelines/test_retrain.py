@@ -222,7 +222,11 @@ def test_a_full_disk_refuses_no_data(
     assert '"ended": "broke"' in (place / "told of").read_text()
 
 
-SLIPS = [("--whem=drift", "there is no key 'whem'"), ("--when=never", 'key "when"'), ("--look.sample=2", "sample")]
+SLIPS = [
+    ("--whem=drift", "there is no key 'whem'"),
+    ("--when=never", "when: expected 'new data', 'drift', 'audit', not never"),
+    ("--look.sample=2", "sample"),
+]
 
 
 @pytest.mark.parametrize(("wrong", "said"), SLIPS)
