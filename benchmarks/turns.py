@@ -8,7 +8,6 @@ a work is the sum of its turns: nothing is left out of it but to wait for them.
 from __future__ import annotations
 
 import gc
-import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -17,6 +16,8 @@ from dataclasses import dataclass
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any, Generic, TypeVar
+
+from safeguards.core.process import environment
 
 __all__ = ["Done", "HandOn", "side_by_side"]
 
@@ -48,7 +49,7 @@ def side_by_side(
 
     The function raises `RuntimeError` where a process ends, and `TimeoutError` where a turn does not.
     """
-    with ExitStack() as open_, _environment(THREADS_SLEEP):
+    with ExitStack() as open_, environment(THREADS_SLEEP):
         lines = [open_.enter_context(_process(work)) for _ in range(places)]
         yield lambda tasks: _round(lines, tasks)
 
@@ -126,18 +127,3 @@ class _Clock:
     def _halt(self) -> None:
         self._seconds += time.perf_counter() - self._since[0]
         self._processor_seconds += time.process_time() - self._since[1]
-
-
-@contextmanager
-def _environment(wanted: dict[str, str]) -> Iterator[None]:
-    """For processes started inside."""
-    before = {name: os.environ.get(name) for name in wanted}
-    os.environ.update(wanted)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name)
-            else:
-                os.environ[name] = value

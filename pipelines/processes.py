@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NoReturn
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
@@ -36,7 +36,7 @@ class EndsWhenTold(Callback):
     on_train_start = on_sanity_check_start
 
 
-def _end(trainer: Trainer, number: int, _: FrameType | None) -> Any:
+def _end(trainer: Trainer, number: int, _: FrameType | None) -> NoReturn:
     """The others once: a group that is told together is told again by its first process."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL if is_first() else signal.SIG_IGN)
     if trainer.strategy.launcher is not None:

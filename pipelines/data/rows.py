@@ -12,7 +12,10 @@ from torch.utils.data import DataLoader, Dataset
 
 from pipelines.data.split import SPLITS, Split
 
-__all__ = ["RowData", "Rows"]
+__all__ = ["UNLABELLED", "RowData", "Rows"]
+
+UNLABELLED = -1
+"""The target of a row that has no label yet, among rows that have one."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from pipelines.data.rows import RowData, Rows
+from pipelines.data.rows import UNLABELLED, RowData, Rows
 from pipelines.data.schema import conform, labels_of, read_table
 from pipelines.data.split import SPLITS, Split, as_row_ids, split_by_hash
 
@@ -73,4 +73,4 @@ class DigitScans(RowData):
     def _labels(self, path: str, digit: pd.Series, *, optional: bool) -> NDArray[np.int64]:
         if not optional and digit.isna().any():
             raise ValueError(f"{path}: {digit.isna().sum()} rows have no digit, and nothing is learned from those")
-        return digit.fillna(-1).to_numpy(dtype=np.int64)
+        return digit.fillna(UNLABELLED).to_numpy(dtype=np.int64)

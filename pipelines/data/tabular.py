@@ -9,7 +9,7 @@ import pandas as pd
 import torch
 
 from pipelines.data.encoding import Encoder
-from pipelines.data.rows import RowData, Rows
+from pipelines.data.rows import UNLABELLED, RowData, Rows
 from pipelines.data.schema import Kind, conform, labels_of, read_table
 from pipelines.data.split import SPLITS, Split, as_row_ids, split_by_hash
 
@@ -184,9 +184,6 @@ class TabularData(RowData):
             value = given[found.isna() & given.notna()].iloc[0]
             raise ValueError(f"target {self.target!r} holds {value!r}; expected one of {', '.join(map(repr, classes))}")
         return torch.from_numpy(found.fillna(UNLABELLED).to_numpy(dtype="int64"))
-
-
-UNLABELLED = -1
 
 
 def _key(column: str, bands: Sequence[float] | None) -> str:

@@ -1,14 +1,30 @@
-"""Which process did something, and whether it still lives: a process id alone is given to another one in time."""
+"""Which process did something, whether it still lives (an id is given to another in time), and its variables."""
 
 from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["is_gone", "is_here", "this_process"]
+__all__ = ["environment", "is_gone", "is_here", "this_process"]
+
+
+@contextmanager
+def environment(values: Mapping[str, str]) -> Iterator[None]:
+    """Set variables, and put back what was there."""
+    before: dict[str, str | None] = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value
 
 
 def this_process() -> dict[str, Any]:

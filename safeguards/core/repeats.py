@@ -59,7 +59,7 @@ class Repeats:
             return
         try:
             self._turn.append(mix(_keys(batch, self.fields)))  # type: ignore[arg-type]
-        except Exception:
+        except Exception:  # a function of the user's may raise anything; what it says is told where rows are read
             self.workers = 0
             return
         if len(self._turn) == self.workers:

@@ -20,6 +20,7 @@ from typing import Any
 import torch
 
 from safeguards.core.errors import ConfigurationError
+from safeguards.core.process import environment
 
 __all__ = ["build_roots", "compiler", "prepare", "say_what_device", "stale_locks"]
 
@@ -65,7 +66,7 @@ def say_what_device() -> None:
 
 def _import_for_cpu() -> Any:
     """Where there are GPUs deepspeed takes them unless told otherwise before it is imported."""
-    with _environment("DS_ACCELERATOR", "cpu"), _hidden(AUTOTUNERS_TRACKER):
+    with environment({"DS_ACCELERATOR": "cpu"}), _hidden(AUTOTUNERS_TRACKER):
         try:
             deepspeed = import_module("deepspeed")
         except ModuleNotFoundError as error:
@@ -150,19 +151,6 @@ def _refuse_to_hang(op: str) -> None:
             )
     if shutil.which("ninja") is None:
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-
-
-@contextmanager
-def _environment(name: str, value: str) -> Iterator[None]:
-    before = os.environ.get(name)
-    os.environ[name] = value
-    try:
-        yield
-    finally:
-        if before is None:
-            del os.environ[name]
-        else:
-            os.environ[name] = before
 
 
 @contextmanager

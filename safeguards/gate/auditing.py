@@ -55,9 +55,9 @@ def audit(registry: ModelRegistry, *, policy: Policy | None = None, now: datetim
 
 
 def _about_clocks(history: History, now: datetime) -> Iterator[Finding]:
-    """A host whose clock is ahead takes attempts for older than the window of the policy; afterwards it shows."""
-    ahead = [entry for entry in history.entries if (when := moment_of(entry.when)) and when > now + AHEAD]
-    for entry in ahead[:1]:
+    """A host whose clock is ahead takes attempts for older than they are; it shows while its entry is to come."""
+    ahead = (entry for entry in history.entries if (when := moment_of(entry.when)) and when > now + AHEAD)
+    if entry := next(ahead, None):
         told = f"entry {entry.number} is of {entry.when}, which is to come"
         doubt = "the clock of its host was ahead, and attempts within the window may not have counted"
         yield Finding(subject="history", text=f"{told}: {doubt}; put that clock right and look at what it promoted")

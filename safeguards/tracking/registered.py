@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from safeguards.core.errors import ConfigurationError, RegistryError
+from safeguards.core.process import environment
 from safeguards.tracking.homes import homes_of
-from safeguards.tracking.store import environment, quiet, said
+from safeguards.tracking.store import quiet, said
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -15,10 +15,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from safeguards.core.errors import ConfigurationError, RegistryError
+from safeguards.core.process import environment
 from safeguards.tracking.homes import EXPERIMENT, MODEL
 from safeguards.tracking.names import LONGEST_PARAM, text
 from safeguards.tracking.registered import ALIAS, ENTRY, HOME, RegisteredModel, asking, checked, path_of
-from safeguards.tracking.store import alone, artifact_folder, environment, reach, resolve, said, set_defaults
+from safeguards.tracking.store import alone, artifact_folder, reach, resolve, said, set_defaults
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient

@@ -56,19 +56,23 @@ class Target:
         wide = _wide(logits)
         if logits.ndim == 1:
             return Standing((wide * (1 - 2 * self.y)).unsqueeze(0), torch.zeros_like(wide))
-        if self._own is None:
-            self._own = _Own(wide, self.y)
-        lowest = torch.finfo(wide.dtype).min  # in its place, not added to it: an own logit of +inf would stay
-        return Standing(torch.where(self._own.here, lowest, wide.t()), wide.take(self._own.places))
+        own, lowest = self._laid_out(wide), torch.finfo(wide.dtype).min
+        # in the place of the own logit, not added to it: +inf would stay
+        return Standing(torch.where(own.here, lowest, wide.t()), wide.take(own.places))
 
     def ascent(self, logits: Tensor, standing: Standing) -> Tensor:
         """Gradient of m with respect to the logits, in their shape: -1 at the own class, softmax over the others.
 
         It is 0 where a mask rules out all others.
         """
-        if logits.ndim == 1 or self._own is None:
+        if logits.ndim == 1:
             return (1 - 2 * self.y).to(logits.dtype)
-        return standing.others.softmax(0).sub_(self._own.hot).t().to(logits.dtype)
+        return standing.others.softmax(0).sub_(self._laid_out(standing.others.t()).hot).t().to(logits.dtype)
+
+    def _laid_out(self, wide: Tensor) -> _Own:
+        if self._own is None:
+            self._own = _Own(wide, self.y)
+        return self._own
 
 
 class _Own:

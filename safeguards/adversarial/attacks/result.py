@@ -53,6 +53,6 @@ def felt(gradient: Tensor, ball: Ball) -> Tensor:
     steepness = gradient.abs()
     steepest = steepness.flatten(1).amax(1)
     sloped = (steepest > 0) & (steepest < torch.inf)
-    if ball.scale.numel() == 1:  # an eps that all features share is above 0
+    if ball.scale.numel() == 1:  # one eps for all features, which is not 0
         return sloped.expand(2, -1)
     return torch.stack([sloped, sloped & (steepness.mul_(ball.scale > 0).flatten(1).amax(1) > 0)])
