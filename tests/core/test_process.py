@@ -1,4 +1,4 @@
-"""Whether a process still lives, told from another one that was given its id."""
+"""Whether a process still lives, told from another one that was given its id; and its variables for a while."""
 
 from __future__ import annotations
 
@@ -6,8 +6,10 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 from safeguards.core import process
-from safeguards.core.process import is_gone, is_here, this_process
+from safeguards.core.process import environment, is_gone, is_here, this_process
 
 
 def test_this_process_lives_here() -> None:
@@ -32,3 +34,11 @@ def test_a_process_that_has_ended_is_gone() -> None:
         assert not is_gone(known)
         child.communicate(b"\n")
     assert is_gone(known)
+
+
+def test_the_environment_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ONE", "1")
+    monkeypatch.delenv("TWO", raising=False)
+    with environment({"ONE": "x", "TWO": "y"}):
+        assert (os.environ["ONE"], os.environ["TWO"]) == ("x", "y")
+    assert (os.environ["ONE"], os.environ.get("TWO")) == ("1", None)

@@ -19,7 +19,6 @@ from safeguards.tracking.store import (
     alone,
     artifact_folder,
     check,
-    environment,
     is_refusal,
     quiet,
     reach,
@@ -192,14 +191,6 @@ def test_waits_are_short_unless_the_environment_says_otherwise(monkeypatch: pyte
     set_defaults()
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
     assert os.environ["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] == "1"
-
-
-def test_the_environment_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ONE", "1")
-    monkeypatch.delenv("TWO", raising=False)
-    with environment({"ONE": "x", "TWO": "y"}):
-        assert (os.environ["ONE"], os.environ["TWO"]) == ("x", "y")
-    assert (os.environ["ONE"], os.environ.get("TWO")) == ("1", None)
 
 
 def test_one_job_at_a_time_holds_a_database(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
