@@ -5,16 +5,24 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import torch
-from numpy.typing import NDArray
 
-from pipelines.data.rows import UNLABELLED, RowData, Rows
-from pipelines.data.schema import conform, labels_of, read_table
+from pipelines.data.labels import refuse_unlabelled, targets_of
+from pipelines.data.rows import RowData, Rows
+from pipelines.data.schema import Kind, conform, labels_of, read_table
 from pipelines.data.split import SPLITS, Split, as_row_ids, split_by_hash
 
 __all__ = ["DigitScans"]
 
 SIDE = 8
 PIXELS = [f"pixel_{number:02}" for number in range(SIDE * SIDE)]
+LABEL = "digit"
+SCHEMA: dict[str, Kind] = {
+    "row": "number",
+    LABEL: "number",
+    "stroke": "category",
+    **dict.fromkeys(PIXELS, "number"),
+}
+CLASSES: dict[object, int] = {digit: digit for digit in range(10)}
 
 
 class DigitScans(RowData):
@@ -25,6 +33,8 @@ class DigitScans(RowData):
     ``test_path`` is another such file: its test rows are then those of this one, so that a model can be judged on rows
     that came after the data it learned from. There ``digit`` may be missing, in all rows or in some: those have no
     label yet, and -1 for a target.
+
+    Raises ``ValueError`` in one line for rows to learn from without a digit, and for a digit that is none.
     """
 
     def __init__(
@@ -43,34 +53,28 @@ class DigitScans(RowData):
         self.seed = seed
 
     def build(self) -> dict[Split, Rows]:
-        found = self._read(self.path)
+        frames = self._split(self.path)
         if self.test_path is None:
-            return found
-        return {**found, "test": self._read(self.test_path, labels_optional=True)["test"]}
+            refuse_unlabelled(frames.values(), LABEL)
+        else:
+            refuse_unlabelled([frames["train"], frames["validation"]], LABEL)
+            frames["test"] = self._split(self.test_path, label_optional=True)["test"]
+        return {split: _rows_of(frame) for split, frame in frames.items()}
 
-    def _read(self, path: str, *, labels_optional: bool = False) -> dict[Split, Rows]:
-        whole = read_table(path)
-        label = {} if labels_optional and "digit" not in whole.columns else {"digit": "number"}
-        kinds = {"row": "number", **label, "stroke": "category", **dict.fromkeys(PIXELS, "number")}
-        table = conform(whole, kinds)  # type: ignore[arg-type]
-        table["row"] = table["row"].astype("int64")
-        split = np.array(split_by_hash(table["row"], **self.shares, seed=self.seed))
-        images = table[PIXELS].to_numpy(dtype=np.float32).reshape(-1, 1, SIDE, SIDE)
-        digit = self._labels(path, table["digit"], optional=labels_optional) if label else None
-        stroke = np.array(labels_of(table["stroke"], None))
-        ids = as_row_ids(table["row"])
-        places = {name: np.flatnonzero(split == name) for name in SPLITS}
-        return {
-            name: Rows(
-                inputs=torch.from_numpy(images[chosen]),
-                target=None if digit is None else torch.from_numpy(digit[chosen]),
-                row_id=torch.from_numpy(ids[chosen]),
-                groups={"stroke": stroke[chosen].tolist()},
-            )
-            for name, chosen in places.items()
-        }
+    def _split(self, path: str, *, label_optional: bool = False) -> dict[Split, pd.DataFrame]:
+        table = read_table(path)
+        optional = {LABEL} - {*table.columns} if label_optional else set()
+        frame = conform(table, {name: kind for name, kind in SCHEMA.items() if name not in optional})
+        frame["row"] = frame["row"].astype("int64")
+        split = np.array(split_by_hash(frame["row"], **self.shares, seed=self.seed))
+        return {name: frame[split == name] for name in SPLITS}
 
-    def _labels(self, path: str, digit: pd.Series, *, optional: bool) -> NDArray[np.int64]:
-        if not optional and digit.isna().any():
-            raise ValueError(f"{path}: {digit.isna().sum()} rows have no digit, and nothing is learned from those")
-        return digit.fillna(UNLABELLED).to_numpy(dtype=np.int64)
+
+def _rows_of(frame: pd.DataFrame) -> Rows:
+    images = frame[PIXELS].to_numpy(dtype=np.float32).reshape(-1, 1, SIDE, SIDE)
+    return Rows(
+        inputs=torch.from_numpy(images),
+        target=targets_of(frame[LABEL], CLASSES) if LABEL in frame else None,
+        row_id=torch.from_numpy(as_row_ids(frame["row"])),
+        groups={"stroke": labels_of(frame["stroke"], None)},
+    )

@@ -9,7 +9,8 @@ import pandas as pd
 import torch
 
 from pipelines.data.encoding import Encoder
-from pipelines.data.rows import UNLABELLED, RowData, Rows
+from pipelines.data.labels import refuse_unlabelled, targets_of
+from pipelines.data.rows import RowData, Rows
 from pipelines.data.schema import Kind, conform, labels_of, read_table
 from pipelines.data.split import SPLITS, Split, as_row_ids, split_by_hash
 
@@ -99,12 +100,12 @@ class TabularData(RowData):
 
     def build(self) -> dict[Split, Rows]:
         frames = self._frames = self._split(self.read(), self.schema)
-        learned = pd.concat([frames["train"], frames["validation"]])
+        learned = [frames["train"], frames["validation"]]
         if self.test_path is None:
-            self._refuse_unlabelled(pd.concat([learned, frames["test"]])[self.target])
+            refuse_unlabelled(frames.values(), self.target)
         else:
-            self._refuse_unlabelled(learned[self.target])
-            frames["test"] = self._later(self.test_path, learned=learned.index)
+            refuse_unlabelled(learned, self.target)
+            frames["test"] = self._later(self.test_path, learned=pd.concat(learned).index)
         encoder = Encoder.fit(
             frames["train"],
             numbers=[name for name in self.inputs if self.schema[name] == "number"],
@@ -123,11 +124,6 @@ class TabularData(RowData):
             absent = table[self.row_id].isna().sum()
             raise ValueError(f"row_id={self.row_id!r}: {absent} rows have none; give each row its own, or leave it out")
         return table.set_index(self.row_id)
-
-    def _refuse_unlabelled(self, target: pd.Series) -> None:
-        if unlabelled := int(target.isna().sum()):
-            told = f"{unlabelled} of {len(target)} rows have no {self.target!r}, and nothing is learned from those"
-            raise ValueError(f"{told}; label them, or leave them out")
 
     def _later(self, path: str, *, learned: pd.Index) -> pd.DataFrame:
         """The test rows of another file, which may lack their labels, and so the column."""
@@ -166,24 +162,16 @@ class TabularData(RowData):
         return given.where(given != "train", pd.Series(drawn, index=table.index))
 
     def _classes(self, training: pd.DataFrame) -> dict[object, int]:
-        values = self.target_values or sorted(training[self.target].dropna().unique())
+        values = self.target_values or sorted(set(training[self.target].dropna()))
         return {value: number for number, value in enumerate(values)}
 
     def _rows_of(self, frame: pd.DataFrame, encoder: Encoder, classes: Mapping[object, int]) -> Rows:
         return Rows(
             inputs=torch.from_numpy(encoder.encode(frame)),
-            target=self._targets(frame, classes) if self.target in frame else None,
+            target=targets_of(frame[self.target], classes) if self.target in frame else None,
             row_id=torch.from_numpy(as_row_ids(frame.index)),
             groups={_key(name, bands): labels_of(frame[name], bands) for name, bands in self.sensitive.items()},
         )
-
-    def _targets(self, frame: pd.DataFrame, classes: Mapping[object, int]) -> torch.Tensor:
-        given = frame[self.target]
-        found = given.map(classes)
-        if not found.notna().equals(given.notna()):
-            value = given[found.isna() & given.notna()].iloc[0]
-            raise ValueError(f"target {self.target!r} holds {value!r}; expected one of {', '.join(map(repr, classes))}")
-        return torch.from_numpy(found.fillna(UNLABELLED).to_numpy(dtype="int64"))
 
 
 def _key(column: str, bands: Sequence[float] | None) -> str:

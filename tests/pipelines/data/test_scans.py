@@ -49,3 +49,34 @@ def test_a_table_without_a_pixel_is_told_in_one_line(tmp_path: Path) -> None:
     pd.read_parquet(tmp_path / "a.parquet").drop(columns="pixel_07").to_parquet(tmp_path / "b.parquet")
     with pytest.raises(ValueError, match="no column 'pixel_07'"):
         DigitScans(path=str(tmp_path / "b.parquet")).rows("train")
+
+
+def changed(path: str, **columns: object) -> str:
+    pd.read_parquet(path).assign(**columns).to_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize("digit", [10, 3.5, -1])
+def test_a_digit_that_is_none_is_told_in_one_line(tmp_path: Path, digit: float) -> None:
+    path = changed(table(tmp_path / "a.parquet"), digit=digit)
+    with pytest.raises(ValueError, match=f"target 'digit' holds {float(digit)}; expected one of 0, 1, .*, 9$"):
+        DigitScans(path=path).setup()
+
+
+def test_scans_to_learn_from_need_a_digit(tmp_path: Path) -> None:
+    path = changed(table(tmp_path / "a.parquet"), digit=[None] * 3 + [1] * 197)
+    with pytest.raises(ValueError, match="3 of 200 rows have no 'digit', and nothing is learned from those"):
+        DigitScans(path=path).setup()
+
+
+def test_test_scans_of_another_delivery_may_lack_a_digit_and_those_they_replace_too(tmp_path: Path) -> None:
+    old, new = table(tmp_path / "old.parquet"), table(tmp_path / "new.parquet")
+    tested = DigitScans(path=old).rows("test").row_id
+    digit = pd.read_parquet(old)["digit"].astype(float).mask(np.isin(np.arange(200), tested))
+    changed(old, digit=digit), changed(new, digit=[None, 1.0] * 100)
+    target = DigitScans(path=old, test_path=new).rows("test").target
+    assert target.tolist() == [1 if row % 2 else -1 for row in tested.tolist()]
+    pd.read_parquet(new).drop(columns="digit").to_parquet(new)
+    assert DigitScans(path=old, test_path=new).rows("test").target is None
+    with pytest.raises(ValueError, match="rows have no 'digit'"):
+        DigitScans(path=old).setup()

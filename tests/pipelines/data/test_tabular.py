@@ -128,6 +128,13 @@ def test_rows_without_a_target_are_counted_in_one_line(build, table):
     assert "\n" not in str(caught.value)
 
 
+def test_classes_of_numbers_are_told_as_numbers(build, table):
+    odd = table["patient"].isin(build().frame("validation").index[:1])
+    table["ill"] = (table["ill"] == "yes").astype(int).mask(odd, 7)
+    with pytest.raises(ValueError, match=r"target 'ill' holds 7.0; expected one of 0.0, 1.0$"):
+        build(table, schema={**SCHEMA, "ill": "number"}).setup()
+
+
 @pytest.fixture
 def later(tmp_path, table):
     """A file that came later, with rows of its own; and where it lies."""
