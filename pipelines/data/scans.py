@@ -9,7 +9,7 @@ import torch
 from pipelines.data.labels import refuse_unlabelled, targets_of
 from pipelines.data.rows import RowData, Rows
 from pipelines.data.schema import Kind, conform, labels_of, read_table
-from pipelines.data.split import SPLITS, Split, as_row_ids, split_by_hash
+from pipelines.data.split import SPLITS, Split, as_row_ids, refuse_untested, split_by_hash
 
 __all__ = ["DigitScans"]
 
@@ -34,7 +34,8 @@ class DigitScans(RowData):
     that came after the data it learned from. There ``digit`` may be missing, in all rows or in some: those have no
     label yet, and -1 for a target.
 
-    Raises ``ValueError`` in one line for rows to learn from without a digit, and for a digit that is none.
+    Raises ``ValueError`` in one line for rows to learn from without a digit, for a digit that is none, and
+    for a ``test_path`` without a test row.
     """
 
     def __init__(
@@ -58,8 +59,15 @@ class DigitScans(RowData):
             refuse_unlabelled(frames.values(), LABEL)
         else:
             refuse_unlabelled([frames["train"], frames["validation"]], LABEL)
-            frames["test"] = self._split(self.test_path, label_optional=True)["test"]
+            frames["test"] = self._later(self.test_path)
         return {split: _rows_of(frame) for split, frame in frames.items()}
+
+    def _later(self, path: str) -> pd.DataFrame:
+        """The test rows of another file, which may lack their labels, and so the column."""
+        later = self._split(path, label_optional=True)
+        remedy = f"give it more, or raise test_share={self.shares['test']}"
+        refuse_untested(path, test=len(later["test"]), rows=sum(map(len, later.values())), remedy=remedy)
+        return later["test"]
 
     def _split(self, path: str, *, label_optional: bool = False) -> dict[Split, pd.DataFrame]:
         table = read_table(path)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from pipelines.data.schema import word
 
-__all__ = ["SPLITS", "Split", "as_row_ids", "split_by_hash"]
+__all__ = ["SPLITS", "Split", "as_row_ids", "refuse_untested", "split_by_hash"]
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -32,6 +32,12 @@ def split_by_hash(ids: Iterable[Any], *, validation: float, test: float, seed: i
             f"split_by_hash(validation={validation}, test={test}): shares are 0 or more and leave room for training"
         )
     return [_place(_uniform(value, seed), validation, test) for value in ids]
+
+
+def refuse_untested(path: str, *, test: int, rows: int, remedy: str) -> None:
+    """Raises ``ValueError`` where none of a file's ``rows`` is one to test on, with what to do about it."""
+    if not test:
+        raise ValueError(f"{path}: none of its {rows} rows is a test row; {remedy}")
 
 
 def _place(u: float, validation: float, test: float) -> Split:

@@ -12,7 +12,7 @@ from pipelines.data.encoding import Encoder
 from pipelines.data.labels import refuse_unlabelled, targets_of
 from pipelines.data.rows import RowData, Rows
 from pipelines.data.schema import Kind, conform, labels_of, read_table
-from pipelines.data.split import SPLITS, Split, as_row_ids, split_by_hash
+from pipelines.data.split import SPLITS, Split, as_row_ids, refuse_untested, split_by_hash
 
 __all__ = ["TabularData"]
 
@@ -130,8 +130,7 @@ class TabularData(RowData):
         table = read_table(path, missing=self.missing)
         optional = {self.target} - {*self.sensitive, *table.columns}
         later = self._split(table, {name: kind for name, kind in self.schema.items() if name not in optional})["test"]
-        if later.empty:
-            raise ValueError(f"{path}: none of its {len(table)} rows is a test row; {self._remedy()}")
+        refuse_untested(path, test=len(later), rows=len(table), remedy=self._remedy())
         if known := int(np.isin(as_row_ids(later.index), as_row_ids(learned)).sum()):
             raise ValueError(
                 f"{known} test rows of {path} are rows to learn from in {self.path}; leave them out of either"

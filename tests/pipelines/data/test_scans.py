@@ -80,3 +80,12 @@ def test_test_scans_of_another_delivery_may_lack_a_digit_and_those_they_replace_
     assert DigitScans(path=old, test_path=new).rows("test").target is None
     with pytest.raises(ValueError, match="rows have no 'digit'"):
         DigitScans(path=old).setup()
+
+
+@pytest.mark.parametrize(("share", "rows"), [(0.3, 0), (0.0, 200)])
+def test_another_delivery_with_no_test_row_is_refused(tmp_path: Path, share: float, rows: int) -> None:
+    old, new = table(tmp_path / "old.parquet"), table(tmp_path / "new.parquet")
+    pd.read_parquet(new)[:rows].to_parquet(new)
+    told = rf"new.parquet: none of its {rows} rows is a test row; give it more, or raise test_share={share}$"
+    with pytest.raises(ValueError, match=told):
+        DigitScans(path=old, test_path=new, test_share=share).setup()
