@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Finding", "audit"]
 
+NAMED = 3  # entries of a finding
+
 
 @dataclass(frozen=True, kw_only=True)
 class Finding:
@@ -55,12 +57,14 @@ def audit(registry: ModelRegistry, *, policy: Policy | None = None, now: datetim
 
 
 def _about_clocks(history: History, now: datetime) -> Iterator[Finding]:
-    """A host whose clock is ahead takes attempts for older than they are; it shows while its entry is to come."""
-    ahead = (entry for entry in history.entries if (when := moment_of(entry.when)) and when > now + AHEAD)
-    if entry := next(ahead, None):
-        told = f"entry {entry.number} is of {entry.when}, which is to come"
-        doubt = "the clock of its host was ahead, and attempts within the window may not have counted"
-        yield Finding(subject="history", text=f"{told}: {doubt}; put that clock right and look at what it promoted")
+    """A host whose clock is ahead takes attempts for older than they are; it shows while its entries are to come."""
+    ahead = [entry for entry in history.entries if (when := moment_of(entry.when)) and when > now + AHEAD]
+    if ahead:
+        named = ", ".join(f"entry {entry.number} of {entry.when}" for entry in ahead[:NAMED])
+        more = f" and {len(ahead) - NAMED} more" if len(ahead) > NAMED else ""
+        doubt = "the clock of a host was ahead, and attempts within the window may not have counted"
+        remedy = "put that clock right and look at what was promoted by it"
+        yield Finding(subject="history", text=f"of a time to come: {named}{more}; {doubt}: {remedy}")
 
 
 def _about_alias(registry: ModelRegistry, history: History, versions: list[Version]) -> Iterator[Finding]:

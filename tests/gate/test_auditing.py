@@ -48,17 +48,19 @@ def test_an_empty_registry_has_no_findings(registry):
     assert audit(registry) == []
 
 
-def test_a_ruling_by_a_clock_that_was_ahead(registry, tmp_path):
+def test_rulings_by_a_clock_that_was_ahead(registry, tmp_path):
     """It empties the window in which attempts count: each is a year old by then."""
     asked, today = policy(tracked=False, maximum_age_days=999), datetime.now(UTC)
-    for number, days in enumerate((0, 400, 401)):
+    for number, days in enumerate((0, 400, 401, 402, 403)):
         folder, _ = make(tmp_path / str(number), registry, seed=number)
         assert promote(folder, policy=asked, registry=registry, now=today + timedelta(days=days)).admitted
-    (only,) = found(registry)
-    assert only.startswith(
-        f"history: entry 2 is of {entries(registry)[1].when}, which is to come: the clock of its host"
-    )
-    assert audit(registry, now=today + timedelta(days=401)) == []
+    when = [one.when for one in entries(registry)]
+    two, three, four, five = (f"entry {number} of {when[number - 1]}" for number in range(2, 6))
+    for days, told in {0: f"{two}, {three}, {four} and 1 more", 400: f"{three}, {four}, {five}", 402: five}.items():
+        (only,) = found(registry, now=today + timedelta(days=days))
+        assert only.startswith(f"history: of a time to come: {told}; the clock of a host was ahead, and attempts")
+        assert only.endswith(": put that clock right and look at what was promoted by it")
+    assert audit(registry, now=today + timedelta(days=403)) == []
 
 
 def test_an_alias_moved_outside(two):
