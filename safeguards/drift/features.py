@@ -25,11 +25,13 @@ __all__ = [
     "numbers",
     "outputs",
     "predictions",
+    "summarised",
 ]
 
 PREDICTED_CLASS = "predicted class"
 PREDICTIONS = (PREDICTED_CLASS, "predicted score")
 IMAGE_STATISTICS = ("mean", "standard deviation", "minimum", "maximum", "contrast", "sharpness")
+STATISTICS = [f"input {name}" for name in IMAGE_STATISTICS]
 MOST_OUTPUTS = 32  # of what a submodule gives: a drift shows in many of them, and each dilutes the share that drifted
 LEVELS = 16  # bits below the largest number of a row; float32 outputs move by their last 4 to 7 with the batch's size
 MOST_FEATURES = 2000  # times the sampled rows this is what is kept and sent between processes: 40 MB for 5000 rows
@@ -68,7 +70,7 @@ def features(inputs: Any, columns: Sequence[str] | None) -> tuple[list[str], Ten
     if not isinstance(inputs, Tensor):
         raise NotApplicable(f"inputs are a {type(inputs).__name__}: drift needs a tensor, or datamodule.frame(split)")
     if inputs.ndim > 2:
-        return [f"input {name}" for name in IMAGE_STATISTICS], _statistics(inputs.detach().float())
+        return list(STATISTICS), _statistics(inputs.detach().float())
     values = inputs.detach().float()
     values = values if values.ndim == 2 else values.reshape(-1, 1)
     width = values.shape[1]
@@ -77,6 +79,11 @@ def features(inputs: Any, columns: Sequence[str] | None) -> tuple[list[str], Ten
     if width > MOST_FEATURES:
         raise NotApplicable(f"{width} features are more than {MOST_FEATURES}: give datamodule.frame(split)")
     return list(columns or (f"feature {number}" for number in range(width))), values.cpu()
+
+
+def summarised(names: Sequence[str]) -> bool:
+    """Whether columns of these names are the statistics of larger inputs, which no table of the user's has."""
+    return set(STATISTICS) <= set(names)
 
 
 def _statistics(images: Tensor) -> Tensor:

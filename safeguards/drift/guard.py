@@ -18,7 +18,7 @@ from safeguards.core.predictions import answered
 from safeguards.core.safeguard import Safeguard, SafeguardOptions
 from safeguards.core.verdict import Measurement
 from safeguards.drift.counts import UNKNOWN_RATIO, broken_by, check_ratio, row_count
-from safeguards.drift.features import PREDICTIONS, Numbers, numbers
+from safeguards.drift.features import PREDICTIONS, Numbers, numbers, summarised
 from safeguards.drift.findings import MIN_ROWS, compare, compared
 from safeguards.drift.frames import check_source
 from safeguards.drift.looks import Family, Looks, Repeated
@@ -40,6 +40,8 @@ if TYPE_CHECKING:
     from safeguards.drift.profile import Profile
 
 __all__ = ["DriftReport"]
+
+INSTEAD = "DriftReport(reference=PATH, columns=NAMES)"
 
 
 class DriftReport(Safeguard):
@@ -183,7 +185,11 @@ class DriftReport(Safeguard):
                 return now, self._training_rows(now, scene, k)
             except (NotApplicable, RankError) as error:
                 now = self._refusing(now, str(error))
-        return now, None if self._tables.hold(scene) else self._training_rows(now, scene, k)
+        try:
+            return now, None if self._tables.hold(scene) else self._training_rows(now, scene, k)
+        except NotApplicable as error:
+            instead = "" if summarised(now.names) else f"; or compare with a table: {INSTEAD}"
+            raise NotApplicable(f"{error}{instead}") from error
 
     def _refusing(self, now: RowTable, why: str) -> RowTable:
         return now.refuse(predictions=why, outputs=why)

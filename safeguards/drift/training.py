@@ -16,7 +16,6 @@ import torch
 from torch import Tensor
 
 from safeguards.core.batch import first_tensor, rows_of, select
-from safeguards.core.errors import NotApplicable
 from safeguards.core.predictions import Capture
 from safeguards.core.training_rows import choose, drawn_from, generators_kept, handed_over, read_batch, training_loader
 
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Asked", "ReadRows", "training_rows"]
 
-INSTEAD = "DriftReport(reference=PATH)"
 MOST_KEPT = 2**26
 """Bytes of inputs that stay in memory on each process."""
 
@@ -84,11 +82,8 @@ def training_rows(
     They come in the order of their places. What the model is not asked for is None. Raises `NotApplicable` when the
     training set cannot be read by place, or the model not be asked.
     """
-    try:
-        loader = training_loader(scene.trainer, scene.module)
-        places = drawn_from(loader, scene.trainer)
-    except NotApplicable as error:
-        raise NotApplicable(f"{error}; or compare with a table: {INSTEAD}") from error
+    loader = training_loader(scene.trainer, scene.module)
+    places = drawn_from(loader, scene.trainer)
     read.belong_to(loader)
     chosen = sorted(int(places[i]) for i in choose(len(places), k, seed))
     mine = chosen[scene.ranks.rank :: scene.ranks.world]

@@ -13,7 +13,7 @@ from safeguards import DriftReport
 from safeguards.core.verdict import Outcome
 from safeguards.drift import training
 from safeguards.drift.training import ReadRows, _in_order, _shares
-from tests.drift.test_guard import FIELDS, LIMITS, Net, fitted, last, rows, standings, trainer
+from tests.drift.test_guard import FIELDS, LIMITS, Net, Tables, fitted, last, rows, standings, trainer
 
 
 @pytest.mark.parametrize("world", [1, 2, 3, 7])
@@ -72,7 +72,27 @@ def test_training_rows_that_cannot_be_chosen_are_an_error_with_the_remedy(
     found = last(run)
     assert found.outcome is Outcome.ERROR
     assert words in found.reason
-    assert "or compare with a table: DriftReport(reference=PATH)" in found.reason
+    assert "or compare with a table: DriftReport(reference=PATH, columns=NAMES)" in found.reason
+
+
+def test_a_table_is_proposed_only_where_it_helps(tmp_path: Path) -> None:
+    class Streamed(Tables):
+        def train_dataloader(self) -> Any:
+            return DataLoader(Stream(), batch_size=64)
+
+    class Images(Net):
+        def training_step(self, batch: Any, index: int) -> torch.Tensor:
+            return super().training_step([batch[0].reshape(-1, 1, 2, 2), batch[1]], index)
+
+    in_table, images = (DriftReport(reference="train", fields=FIELDS, limits=LIMITS, report=False) for _ in range(2))
+    run = trainer(tmp_path, in_table)
+    run.fit(Net(4), datamodule=Streamed())
+    assert "predictions are not compared: the training set Stream has no rows to choose from" in last(run).reason
+    assert "compare with a table" not in last(run).reason
+    run = trainer(tmp_path, images)
+    run.fit(Images(4), DataLoader(Stream(), batch_size=64), DataLoader(rows(0, shape=(1, 2, 2)), batch_size=256))
+    assert last(run).outcome is Outcome.ERROR
+    assert last(run).reason.endswith("only a stream: give it __len__ and __getitem__")
 
 
 class Counted(TensorDataset):
