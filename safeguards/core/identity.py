@@ -95,7 +95,7 @@ class Places:
         """How many rows so many batches from local row ``start`` must have; None where the order is not known."""
         if self.rows is None or self.batch_size is None:
             return None
-        return min(batches * self.batch_size, len(self.rows) - start)
+        return min(batches * self.batch_size, self.rows.numel() - start)
 
     def slice(self, start: int, count: int) -> tuple[Tensor | None, Tensor | None]:
         """Positions of ``count`` local rows from local row ``start``, and which of them are copies."""

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from itertools import accumulate
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +19,18 @@ if TYPE_CHECKING:
 
     from safeguards.core.rows import Rows
 
-__all__ = ["Capture", "Output", "Predictions", "StepOutputs", "Unsaid", "answered", "as_logits", "forward"]
+__all__ = [
+    "Capture",
+    "Output",
+    "Predictions",
+    "StepOutputs",
+    "Unsaid",
+    "answered",
+    "are_outputs",
+    "as_logits",
+    "forward",
+    "given_by",
+]
 
 Output = Literal["logits", "probabilities", "log_probabilities"]
 TOLERANCE = 1e-4
@@ -131,31 +143,34 @@ class StepOutputs:
         lockstep: bool,
         beside: Capture | None = None,
     ) -> None:
-        self._given = step["logits"] if isinstance(step, Mapping) and "logits" in step else None
-        self._capture, self._batch_rows, self._make, self._check = capture, batch_rows, make, check
+        self._step, self._capture, self._batch_rows, self._make, self._check = step, capture, batch_rows, make, check
         self._beside = beside
-        self.own_forward = self._given is None and capture is None
+        self.own_forward = capture is None and _logits_in(step) is None
         self.covers_batch = not self.own_forward or lockstep
 
     def __call__(self, rows: Rows) -> Tensor:
         if not self.own_forward:
-            return self._check(self._of_step(), rows.n)
+            return self._check(given_by(self._step, self._capture, self._batch_rows), rows.n)
         if rows.n == 0:
             return torch.empty(0)
         return self._check(self._make(rows.inputs), rows.n)
 
-    def of_batch(self) -> Tensor:
-        """Of all rows of the batch, where no forward of one's own is needed."""
-        return self._check(self._of_step(), self._batch_rows)
-
-    def _of_step(self) -> Any:
-        if self._given is None and self._capture is not None:
-            return self._capture.output(self._batch_rows)
-        return self._given
-
     def features(self) -> Tensor | None:
         """What the submodule ``features_of`` gave for the whole batch; None where none is named."""
         return None if self._beside is None else first_tensor(self._beside.output(self._batch_rows))
+
+
+def given_by(step: Any, capture: Capture | None, n: int) -> Any:
+    """Raw outputs of a step with ``n`` rows: its own logits, or what was captured; None where they take a forward.
+
+    Raises what `Capture.output` does.
+    """
+    given = _logits_in(step)
+    return capture.output(n) if given is None and capture is not None else given
+
+
+def _logits_in(step: Any) -> Any:
+    return step["logits"] if isinstance(step, Mapping) and "logits" in step else None
 
 
 @dataclass
@@ -181,20 +196,28 @@ class Unsaid:
             )
 
 
-def as_logits(raw: Any, n: int, output: Output | None) -> Tensor:
+def as_logits(raw: Any, n: int, output: Output | None, steps: Sequence[int] | None = None) -> Tensor:
     """Raw outputs as float32 logits ``(N, C)``, or ``(N,)`` where there is one logit; gradients pass through.
+
+    ``steps`` are how many rows each step gave, where outputs of several stand together.
 
     Raises `NotApplicable` when they are no such thing, or are not what ``output`` says. NaN and infinities pass: they
     are the measure's to judge.
     """
-    if not isinstance(raw, Tensor) or not raw.is_floating_point() or raw.ndim not in (1, 2):
+    if not are_outputs(raw):
         kind = f"{raw.dtype} {tuple(raw.shape)}" if isinstance(raw, Tensor) else type(raw).__name__
         raise NotApplicable(f"cannot apply: the outputs are {kind}, expected floating (N, C) or (N,); give predict=")
     if len(raw) != n:
         raise NotApplicable(f"cannot apply: {len(raw)} outputs for {n} rows")
     values = raw.float()
     values = values.squeeze(1) if values.ndim == 2 and values.shape[1] == 1 else values
-    return _CONVERT[output](values, max(TOLERANCE, 2 * torch.finfo(raw.dtype).eps))
+    slack = max(TOLERANCE, 2 * torch.finfo(raw.dtype).eps)
+    return _from_unsaid(values, slack, steps or [n]) if output is None else _CONVERT[output](values, slack)
+
+
+def are_outputs(raw: Any) -> TypeGuard[Tensor]:
+    """Whether they are of a type and shape that logits can have."""
+    return isinstance(raw, Tensor) and raw.is_floating_point() and raw.ndim in (1, 2)
 
 
 def answered(logits: Tensor) -> Tensor:
@@ -206,12 +229,20 @@ def answered(logits: Tensor) -> Tensor:
     return (logits if logits.ndim == 1 or not logits.shape[1] else logits.amax(1)).isfinite()
 
 
-def _from_unsaid(values: Tensor, slack: float) -> Tensor:
-    if values.ndim == 2 and len(values) and _may_sum_to_one(values[0], slack) and _sums_to_one(values, slack):
+def _from_unsaid(values: Tensor, slack: float, steps: Sequence[int]) -> Tensor:
+    """One step whose rows all sum to one is enough: an odd row clears those of its own step alone."""
+    if values.ndim == 2 and len(values) and any(_sums_to_one(step, slack) for step in _doubtful(values, slack, steps)):
         raise NotApplicable(
             'the outputs look like probabilities (each row sums to 1): say output="probabilities", or output="logits"'
         )
     return values
+
+
+def _doubtful(values: Tensor, slack: float, steps: Sequence[int]) -> list[Tensor]:
+    """Outputs of the steps whose first row sums to about one: a quick no for most."""
+    starts = [0, *accumulate(steps[:-1])]
+    near = (values[torch.tensor(starts)].sum(dim=1) - 1).abs() <= 2 * slack * values.shape[1]
+    return [values[starts[i] : starts[i] + steps[i]] for i in near.nonzero().flatten().tolist()]
 
 
 def _from_probabilities(values: Tensor, slack: float) -> Tensor:
@@ -231,8 +262,7 @@ def _from_log_probabilities(values: Tensor, slack: float) -> Tensor:
     return values
 
 
-_CONVERT: dict[Output | None, Callable[[Tensor, float], Tensor]] = {
-    None: _from_unsaid,
+_CONVERT: dict[Output, Callable[[Tensor, float], Tensor]] = {
     "logits": lambda values, _: values,
     "probabilities": _from_probabilities,
     "log_probabilities": _from_log_probabilities,
@@ -241,11 +271,6 @@ _CONVERT: dict[Output | None, Callable[[Tensor, float], Tensor]] = {
 
 def _finite(values: Tensor, holds: Callable[[Tensor], Tensor]) -> bool:
     return bool((holds(values) | ~values.isfinite()).all())
-
-
-def _may_sum_to_one(row: Tensor, slack: float) -> bool:
-    """A quick no for the first row of most outputs; a yes is only that it is near enough to look at all."""
-    return abs(float(row.sum()) - 1) <= 2 * slack * len(row)
 
 
 def _sums_to_one(values: Tensor, slack: float, *, or_not_finite: bool = False) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -15,7 +15,7 @@ from safeguards.core.batch import BatchFields, rows_of, select
 from safeguards.core.block import Block, Part
 from safeguards.core.errors import FieldError
 from safeguards.core.identity import Places, mix
-from safeguards.core.predictions import Capture, StepOutputs, Unsaid, as_logits, forward
+from safeguards.core.predictions import Capture, StepOutputs, Unsaid, as_logits, forward, given_by
 from safeguards.core.ranks import Ranks
 from safeguards.core.rows import Rows, read_rows
 
@@ -34,8 +34,8 @@ THINNING_SEED = 0x5AFE
 class Group:
     """Entries of one desk that take rows in blocks and ask for them in the same way."""
 
+    block: Block
     entries: list[Entry] = field(default_factory=list)
-    block: Block = field(default_factory=Block)
 
 
 @dataclass
@@ -58,7 +58,7 @@ class Desk:
         found: dict[Hashable, Group] = {}
         for entry in self.entries:
             if entry.safeguard.in_blocks and (fields := entry.safeguard.fields) is not None:
-                found.setdefault(_asked(entry, fields), Group()).entries.append(entry)
+                found.setdefault(_asked(entry, fields), Group(Block(fields.inputs))).entries.append(entry)
         return list(found.values())
 
 
@@ -66,8 +66,8 @@ class Desk:
 class Step:
     """One batch with what the step made of it, its first row being row ``start`` of the loader on this rank.
 
-    ``rows`` is how many it had; 0 while nobody could count them. It may stand for several ``batches``, whose outputs
-    were ``checked`` one by one.
+    ``rows`` is how many it had; 0 while nobody could count them. It may stand for several, of so many rows as ``steps``
+    say, and its outputs may be ``logits`` that were checked before.
     """
 
     batch: Any
@@ -75,15 +75,15 @@ class Step:
     captures: Mapping[str, Capture | Exception]
     start: int
     rows: int = 0
-    batches: int = 1
-    checked: bool = False
+    steps: Sequence[int] | None = None
+    logits: bool = False
     read: dict[Hashable, tuple[Rows, StepOutputs]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, part: Part) -> Step:
         """The steps whose parts were put together."""
         given = {"logits": part.outputs}
-        return cls(part.fields, given, {}, part.start, part.n, part.batches, checked=True)
+        return cls(part.fields, given, {}, part.start, part.n, part.steps, part.logits)
 
 
 class Reader:
@@ -118,12 +118,13 @@ class Reader:
             step.rows = max(step.rows, n)
             if self.partitioned or desk.places.expected(step.start) not in (None, n):
                 return None
-            entry.unsaid = desk.unsaid.setdefault(_asked(entry, fields), Unsaid())
-            source = self._source(entry, step, n)
-            if not source.own_forward:
-                return Part.of(step.batch, fields, start=step.start, n=n, outputs=source.of_batch())
+            given = given_by(step.outputs, _captured(step, entry.safeguard.how.outputs_of), n)
+            if given is not None:
+                return Part.of(step.batch, fields, start=step.start, n=n, outputs=given)
             rows, _ = self.read(entry, desk, step, fields)
-            return Part.of(step.batch, fields, start=step.start, n=n, outputs=rows.logits()) if rows.n == n else None
+            if rows.n != n:
+                return None
+            return Part.of(step.batch, fields, start=step.start, n=n, outputs=rows.logits(), logits=True)
         except Exception:  # not lost: read by itself right after this, it fails again and is the entry's error
             return None
 
@@ -140,9 +141,9 @@ class Reader:
         capture, beside = _captured(step, how.outputs_of), _captured(step, how.features_of)
 
         def check(raw: Any, rows: int) -> Tensor:
-            if step.checked:
+            if step.logits:
                 return cast(Tensor, raw)
-            logits = as_logits(raw, rows, how.output)
+            logits = as_logits(raw, rows, how.output, step.steps)
             if logits.ndim == 1 and how.output is None:
                 unsaid.note(logits, step.start)
             return logits
@@ -159,7 +160,7 @@ class Reader:
 
     def _rows(self, entry: Entry, desk: Desk, step: Step, fields: BatchFields, source: StepOutputs, n: int) -> Rows:
         positions, copies = desk.places.slice(step.start, n)
-        expected = desk.places.expected(step.start, step.batches)
+        expected = desk.places.expected(step.start, len(step.steps or (n,)))
         if expected is not None and n != expected:
             raise FieldError(
                 f"a batch has {n} rows where its sampler drew {expected}: which row is which cannot be told; "

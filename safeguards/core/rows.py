@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Generic, Protocol, TypeVar, cast
 
 import numpy as np
@@ -270,14 +271,16 @@ class Sample(Generic[T]):
         self._offered = 0
 
     def offer(self, ids: Tensor, items: Sequence[T] | Tensor | Callable[[int], T]) -> None:
-        """Local: consider rows of int64 identities ``(N,)``; ``items[i]`` or ``items(i)`` is copied if row i stays."""
+        """Local: consider rows of int64 identities ``(N,)``.
+
+        If row i stays, ``items[i]`` or ``items(i)`` is copied; of a tensor ``(N,)`` the plain number.
+        """
         order = mix(ids, self.seed)
         hopeful = self._hopeful(order)
-        item = items.__getitem__ if isinstance(items, Tensor) or not callable(items) else items
-        for i, rank, identity in zip(hopeful.tolist(), order[hopeful].tolist(), ids[hopeful].tolist(), strict=True):
-            self._kept.append((rank, self._offered + i, identity, copied(item(i))))
+        places = (hopeful + self._offered).tolist()
+        self._kept += zip(order[hopeful].tolist(), places, ids[hopeful].tolist(), _picked(items, hopeful), strict=True)
         self._offered += len(ids)
-        self._kept.sort(key=lambda row: row[:2])
+        self._kept.sort(key=itemgetter(0, 1))
         del self._kept[self.k :]
 
     def _hopeful(self, order: Tensor) -> Tensor:
@@ -301,10 +304,15 @@ class Sample(Generic[T]):
         return [(row[2], row[3]) for place, row in enumerate(self._kept) if place in mine]
 
 
+def _picked(items: Any, index: Tensor) -> list[Any]:
+    if isinstance(items, Tensor) and items.ndim == 1:
+        return items[index].tolist()
+    item = items.__getitem__ if isinstance(items, Tensor) or not callable(items) else items
+    return [copied(item(i)) for i in index.tolist()]
+
+
 def copied(item: Any) -> Any:
     """Tensors of a row cloned, so that it does not keep its whole batch alive."""
-    if isinstance(item, float):
-        return item
     if isinstance(item, Tensor):
         return item.detach().clone()
     if isinstance(item, dict):

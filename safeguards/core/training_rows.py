@@ -218,7 +218,9 @@ def _held_by(root: Any) -> Iterator[Any]:
         thing = waiting.popleft()
         if id(thing) not in seen:
             seen.add(id(thing))
-            waiting.extend(part for part in _parts(thing) if not isinstance(part, LEAVES))
+            parts = list(_parts(thing))
+            if open_kinds := [kind for kind in set(map(type, parts)) if not issubclass(kind, LEAVES)]:
+                waiting.extend(part for part in parts if type(part) in open_kinds)
             yield thing
 
 

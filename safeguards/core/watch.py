@@ -185,8 +185,9 @@ class Watch:
         expected = desk.places.expected(desk.arrived) or 0
         step = Step(batch=batch, outputs=outputs, captures=captures, start=desk.arrived, rows=max(0, expected))
         waiting = {entry for group in desk.groups if self._keep(group, desk, step) for entry in group.entries}
-        others = [entry for entry in desk.entries if entry not in waiting]
-        self._show_all([e for e in others if not takes_none(e, desk, self.partitioned)], desk, step)
+        others = [e for e in desk.entries if e not in waiting and not takes_none(e, desk, self.partitioned)]
+        if others:
+            self._show_all(others, desk, step)
         desk.arrived += step.rows
 
     def _keep(self, group: Group, desk: Desk, step: Step) -> bool:
@@ -224,9 +225,8 @@ class Watch:
                     if entry is entries[0]:
                         hiding.enter_context(self._trace.hidden())
                     self._show(entry, desk, step)
-            if entries:
-                with entries[0].safeguard.meter.running():
-                    hiding.close()
+            with entries[0].safeguard.meter.running():
+                hiding.close()
 
     def _show(self, entry: Entry, desk: Desk, step: Step) -> None:
         fields = entry.safeguard.fields

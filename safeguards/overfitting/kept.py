@@ -44,8 +44,7 @@ class KeptBatches:
         if not kept:
             return False
         try:
-            again = read_batch(loader, kept, seed)
-            return not all(self._is_kept(position, again, place) for place, position in enumerate(kept))
+            return not self._are_kept(kept, read_batch(loader, kept, seed))
         except Exception:  # as where a row is no longer there: what is asked for may be
             return True
 
@@ -64,9 +63,13 @@ class KeptBatches:
     def _is_of(self, loader: DataLoader[Any]) -> bool:
         return self._of is not None and self._of() is loader
 
-    def _is_kept(self, position: int, again: Any, place: int) -> bool:
-        at, before = self._places[position]
-        return _same_row(self._batches[at], before, again, place)
+    def _are_kept(self, positions: Sequence[int], again: Any) -> bool:
+        """Batch by batch: to ask row by row what kind of column each is costs more than to read them."""
+        pairs: dict[tuple[int, ...], list[tuple[int, int]]] = {}
+        for there, position in enumerate(positions):
+            at, here = self._places[position]
+            pairs.setdefault(at, []).append((here, there))
+        return all(_same_rows(self._batches[at], again, some) for at, some in pairs.items())
 
     def _keep(self, at: tuple[int, ...], batch: Any) -> None:
         try:
@@ -103,18 +106,19 @@ def _copied(tree: Any) -> Any:
     return tree[:] if type(tree) is list else tree
 
 
-def _same_row(one: Any, place: int, other: Any, there: int) -> bool:
-    """Whether a row of one batch is that of another. Raises ``IndexError`` where there are not as many."""
+def _same_rows(one: Any, other: Any, places: Sequence[tuple[int, int]]) -> bool:
+    """Whether rows of one batch are those of another. Raises ``IndexError`` where there are not as many."""
     if type(one) is not type(other):
         return False
     if type(one) is Tensor and one.ndim and other.ndim:
-        return _same_numbers(one[place], other[there])
+        here, there = torch.tensor(places).T
+        return _same_numbers(one[here], other[there])
     if type(one) is dict:
-        return one.keys() == other.keys() and all(_same_row(one[key], place, other[key], there) for key in one)
+        return one.keys() == other.keys() and all(_same_rows(one[key], other[key], places) for key in one)
     if type(one) in (list, tuple) and _plain(one):
-        return bool(one[place] == other[there])
+        return all(one[here] == other[there] for here, there in places)
     if type(one) in (list, tuple):
-        return len(one) == len(other) and all(_same_row(a, place, b, there) for a, b in zip(one, other, strict=True))
+        return len(one) == len(other) and all(_same_rows(a, b, places) for a, b in zip(one, other, strict=True))
     return bool(one == other)
 
 
@@ -125,4 +129,4 @@ def _same_numbers(one: Tensor, other: Tensor) -> bool:
 
 
 def _plain(values: Sequence[Any]) -> bool:
-    return all(isinstance(value, PLAIN) for value in values)
+    return all(issubclass(kind, PLAIN) for kind in set(map(type, values)))

@@ -58,7 +58,7 @@ class Seen:
     def sort(self) -> None:
         if self.waiting:
             ids, losses = (torch.cat(parts) for parts in zip(*self.waiting, strict=True))
-            self.sample.offer(ids, losses.numpy().item)
+            self.sample.offer(ids, losses)
             self.waiting.clear()
 
 

@@ -13,6 +13,7 @@ import math
 from collections.abc import Mapping, Sequence
 from itertools import chain
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -84,7 +85,7 @@ def generalization_gap(
     """
     rows = {"train_rows": len(train), "validation_rows": len(validation)}
     n = len(train) + len(validation)
-    broken = sum(not math.isfinite(loss) for loss in chain(train, validation))
+    broken = n - sum(map(math.isfinite, chain(train, validation)))
     if broken:
         fault = f"{broken} of {n} rows have a loss that is not a finite number"
         return Measurement(value=math.nan, n=n, unit=unit, model_fault=fault, details=rows)
@@ -123,7 +124,7 @@ def _mean(values: Sequence[float]) -> float:
 
 def _variance(values: Sequence[float]) -> float:
     centre = _mean(values)
-    return math.fsum((value - centre) ** 2 for value in values) / (len(values) - 1)
+    return math.fsum((np.asarray(values) - centre) ** 2) / (len(values) - 1)
 
 
 def _t_quantile(share: float, freedom: float) -> float:

@@ -137,7 +137,7 @@ def test_a_failure_in_a_block_is_an_error_of_that_safeguard_alone(tmp_path: Path
 def test_parts_that_cannot_be_joined_are_an_error_of_those_who_take_them_alone(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def short(parts: list[Part]) -> Part:
+    def short(parts: list[Part], inputs: Any) -> Part:
         raise MemoryError("no room to join")
 
     monkeypatch.setattr(block, "_together", short)
@@ -246,7 +246,7 @@ BY_SEX = BatchFields(inputs=0, target=1, groups={"sex": "sex"})
     ],
 )
 def test_a_part_of_another_kind_or_from_elsewhere_waits_for_the_next_block(other: dict[str, Any]) -> None:
-    waiting = Block()
+    waiting = Block(0)
     first, same, odd = part(fields=BY_SEX), part(4, BY_SEX), part(**{"start": 4, "fields": BY_SEX} | other)
     assert first is not None
     assert same is not None
@@ -258,7 +258,7 @@ def test_a_part_of_another_kind_or_from_elsewhere_waits_for_the_next_block(other
     waiting.add(same)
     joined = waiting.take()
     assert joined is not None
-    assert (joined.start, joined.n, joined.batches, joined.outputs.shape) == (0, 8, 2, (8, 2))
+    assert (joined.start, joined.n, joined.steps, joined.outputs.shape) == (0, 8, [4, 4], (8, 2))
     assert joined.fields[1].tolist() == [0, 1, 2, 3] * 2
     assert joined.fields["sex"] == ["m", "f", "f", "m"] * 2
     assert waiting.take() is None

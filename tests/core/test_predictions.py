@@ -93,6 +93,25 @@ def test_what_is_no_logits_cannot_apply(raw: Any, n: int, words: str) -> None:
         as_logits(raw, n, None)
 
 
+@pytest.mark.parametrize(
+    ("sums", "steps", "clear"),
+    [
+        ([1, 0.9, 1, 1], [4], True),
+        ([1, 0.9, 1, 1], [2, 2], False),
+        ([1, 0.9, 1, 1], [3, 1], False),
+        ([6, 0.9, 1, 1], [1, 3], True),
+        ([6, 1, 1, 1], [1, 3], False),
+    ],
+)
+def test_probabilities_are_told_by_any_one_step(sums: list[float], steps: list[int], clear: bool) -> None:
+    rows = torch.tensor(sums).unsqueeze(1) * torch.tensor([0.25, 0.75])
+    if clear:
+        assert as_logits(rows, 4, None, steps) is rows
+    else:
+        with pytest.raises(NotApplicable, match="look like probabilities"):
+            as_logits(rows, 4, None, steps)
+
+
 def test_probabilities_become_logits_with_the_same_softmax() -> None:
     probabilities = torch.softmax(LOGITS, 1)
     assert torch.allclose(torch.softmax(as_logits(probabilities, 2, "probabilities"), 1), probabilities)
