@@ -46,10 +46,18 @@ def rows(text: str) -> list[list[str]]:
     return [words[:3] for line in text.splitlines() if len(words := line.split()) > 3 and words[2].isupper()]
 
 
+def reason(text: str) -> str:
+    """What stands below the first row, without its numbers."""
+    found = re.search(r"^fairness .*\n((?:    \S.*\n)+)", text, re.MULTILINE)
+    assert found is not None
+    return re.sub(r"\d+(\.\d+)?", "#", " ".join(found[1].split()))
+
+
 def test_the_first_block_prints_the_table_shown_below_it(reader: tuple[Path, str]) -> None:
     (shown,) = blocks("text")
     assert rows(shown) == [["fairness", "demographic_parity_difference", "FAIL"]]
     assert rows(reader[1])[:1] == rows(shown)
+    assert reason(reader[1]) == reason(shown)
     assert shown.splitlines()[0].split() == next(line for line in reader[1].splitlines() if "outcome" in line).split()
 
 

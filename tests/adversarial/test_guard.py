@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +23,23 @@ CLIPPED = ThreatModel(eps=0.05, clip=(0, 1))
 
 
 def deep() -> nn.Sequential:
-    torch.manual_seed(1)
-    return nn.Sequential(nn.Linear(6, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.5), nn.Linear(32, 3))
+    """A net with batch norm and dropout that has learned the rows of `trained`."""
+    return deepcopy(_learned())
+
+
+@cache
+def _learned() -> nn.Sequential:
+    _, x, y = trained()
+    with torch.random.fork_rng():
+        torch.manual_seed(1)
+        net = nn.Sequential(nn.Linear(6, 32), nn.BatchNorm1d(32), nn.ReLU(), nn.Dropout(0.5), nn.Linear(32, 3))
+        optimizer = torch.optim.Adam(net.parameters(), 0.03)
+        for _ in range(60):
+            optimizer.zero_grad()
+            nn.functional.cross_entropy(net(x), y).backward()
+            optimizer.step()
+    net.zero_grad()
+    return net
 
 
 @pytest.mark.parametrize(
@@ -61,7 +78,12 @@ def test_under_inference_mode(stage: str, tmp_path: Path) -> None:
     (verdict,) = verdicts(running)
     assert module.in_inference_mode == {True}
     assert verdict.outcome is Outcome.PASS, verdict.reason
-    assert verdict.n == 400
+    outside = trainer(tmp_path, guard(threat=CLIPPED), inference_mode=False)
+    getattr(outside, stage)(module, loader(x, y), verbose=False)
+    assert module.in_inference_mode == {True, False}
+    (expected,) = verdicts(outside)
+    assert (verdict.value, verdict.n, verdict.details) == (expected.value, 400, expected.details)
+    assert 0.5 < verdict.value < verdict.details["clean_accuracy"] - 0.05
 
 
 def test_the_number_is_that_of_the_attack_over_all_rows(tmp_path: Path) -> None:

@@ -140,7 +140,6 @@ def resumed(strategy: str, root: str) -> dict[str, Any]:
         "looks": [v.details["look"] for v in verdicts(second)],
         "state": state,
         "ids": [first_id(first), first_id(second)],
-        "runs": sorted(found.name for found in Path(root, "safeguards").iterdir()) if RANK == 0 else [],
     }
 
 

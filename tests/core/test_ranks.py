@@ -69,9 +69,19 @@ def one_fault(ranks: Ranks, bad: int, elsewhere: str) -> dict[str, Any]:
     }
 
 
-def disagreeing(ranks: Ranks) -> dict[str, Any]:
+def disagreeing(ranks: Ranks) -> list[dict[str, Any]]:
+    """The first rank sums two numbers, the second does something else: a gather, or a sum of others."""
+    others: list[Any] = [
+        lambda: ranks.gather(1),
+        lambda: ranks.sum(torch.ones(3)),
+        lambda: ranks.sum(torch.ones(2, dtype=torch.float64)),
+    ]
+    return [one_disagreement(ranks, other) for other in others]
+
+
+def one_disagreement(ranks: Ranks, other: Any) -> dict[str, Any]:
     try:
-        ranks.sum(torch.ones(2)) if ranks.rank == 0 else ranks.gather(1)
+        ranks.sum(torch.ones(2)) if ranks.rank == 0 else other()
     except RankError as error:
         return {"text": str(error), "after": ranks.gather(ranks.rank)}
     return {"text": "no error"}
@@ -105,8 +115,10 @@ def test_fault_on_one_rank_is_the_same_error_on_all(ranks_said: list[dict[str, A
 
 
 def test_different_collectives_are_never_paired(ranks_said: list[dict[str, Any]]) -> None:
-    text = "rank 0: about to sum (2,) torch.float32; rank 1: about to gather"
-    assert [said["disagreeing"] for said in ranks_said] == [{"text": text, "after": [0, 1]}] * 2
+    others = ["gather", "sum (3,) torch.float32", "sum (2,) torch.float64"]
+    texts = [f"rank 0: about to sum (2,) torch.float32; rank 1: about to {other}" for other in others]
+    expected = [{"text": text, "after": [0, 1]} for text in texts]
+    assert [said["disagreeing"] for said in ranks_said] == [expected] * 2
 
 
 def test_one_process_is_the_same_code() -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from safeguards.core.ledger import read
 from tests.helpers.launch import launch
 
 JOBS = Path(__file__).with_name("spread.py")
@@ -62,7 +63,10 @@ def test_state_survives_a_resume_and_is_the_same_on_all_ranks(strategy: str, wor
         assert len(set(result.value["ids"])) == 1
     assert first.value["state"] == second.value["state"]
     assert first.value["state"]["cost"]["seconds"] > 0
-    assert first.value["runs"] == [first.value["ids"][0]]
+    (ledger,) = tmp_path.glob("safeguards/*/verdicts.jsonl")
+    assert ledger.parent.name == first.value["ids"][0]
+    assert [verdict.moment.epoch for verdict in read(ledger)[0]] == [0, 1], "the first process alone writes"
+    assert [result.stdout.count("all verdicts: ") for result in (first, second)] == [2, 0], "and prints, once a fit"
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "deepspeed_cpu_stage_3"])

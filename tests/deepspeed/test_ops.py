@@ -79,15 +79,18 @@ def test_locks_are_looked_for_where_torch_and_the_strategy_build(
 
 
 def build(folder: str) -> dict[str, str]:
-    """What building CPU Adam says without a compiler and with a stale lock."""
+    """Where CPU Adam would be built, and what building it says without a compiler and with a stale lock."""
+    os.environ.pop("TORCH_EXTENSIONS_DIR", None)
+    ops.prepare()
+    said = {"place": os.environ["TORCH_EXTENSIONS_DIR"]}
     os.environ["TORCH_EXTENSIONS_DIR"] = folder
     ops.prepare()
-    ops.prepare()
+    said["named"] = os.environ["TORCH_EXTENSIONS_DIR"]
     from deepspeed.ops import __compatible_ops__ as table
     from deepspeed.ops.op_builder import CPUAdamBuilder
 
     os.environ["CXX"] = "no-such-compiler"
-    said = {"compiler": _text_of(CPUAdamBuilder().jit_load)}
+    said["compiler"] = _text_of(CPUAdamBuilder().jit_load)
     del os.environ["CXX"]
     lock = Path(folder, "cpu_adam", "lock")
     lock.parent.mkdir(parents=True)
@@ -106,9 +109,11 @@ def _text_of(work: object) -> str:
     return "built"
 
 
-def test_a_build_that_would_fail_or_hang_says_so_before(tmp_path: Path) -> None:
+def test_what_is_built_lies_in_the_environment_and_a_build_that_would_fail_or_hang_says_so(tmp_path: Path) -> None:
     (result,) = launch(f"{__file__}:build", world=1, folder=str(tmp_path))
     said = result.value
+    assert Path(said["place"]).is_relative_to(sys.prefix)
+    assert said["named"] == str(tmp_path)
     assert "no C++ compiler" in said["compiler"]
     assert f"rm {tmp_path / 'cpu_adam' / 'lock'}" in said["lock"]
     assert "\n" not in said["compiler"] + said["lock"]

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
-from tests.helpers.children import GROUP_SECONDS
 from tests.helpers.launch import launch
 
 JOBS = Path(__file__).with_name("jobs.py")
 MOVING = {"reason", "value", "interval", "margin", "details"}
+MOST_SECONDS = 5.0
+"""From the last step of a validation to the end of every process where one failed: 0.1 on a machine at load 14."""
 
 
 def close(one: Any, other: Any) -> bool:
@@ -55,7 +56,8 @@ def test_on_error_raise_ends_all_ranks_with_the_same_text(strategy: str) -> None
     for bad in (0, 1):
         first, second = launch(f"{JOBS}:raising", 2, strategy=strategy, bad=bad)
         assert first.value["text"] == second.value["text"] == f"rank {bad}: ValueError: told to fail"
-        assert max(first.value["seconds"], second.value["seconds"]) < GROUP_SECONDS / 2, "they waited for each other"
+        assert max(first.value["seconds"], second.value["seconds"]) < MOST_SECONDS, "they waited for each other"
+        assert abs(first.seconds - second.seconds) < MOST_SECONDS
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "deepspeed_cpu_stage_3"])
