@@ -69,6 +69,7 @@ class Safeguard(Callback):
     ``judges_weights`` is False where a verdict says nothing of the model, and so outlives the weights it came with.
     ``judged_by`` names arguments that change what is said of a number and not what it measures, as limits do: a resume
     that changes only those goes on with the same looks.
+    Hooks of a training step are None: a subclass that needs one defines it, without calling that of ``super()``.
     """
 
     topic: ClassVar[str]
@@ -80,6 +81,10 @@ class Safeguard(Callback):
     in_blocks = False
     judges_weights = True
     judged_by: ClassVar[tuple[str, ...]] = ()
+
+    # Lightning enters each hook of each callback in every step, at a cost, but for those that cannot be called.
+    on_train_batch_start = on_train_batch_end = on_before_zero_grad = None  # type: ignore[assignment]
+    on_before_backward = on_after_backward = on_before_optimizer_step = None  # type: ignore[assignment]
 
     def __init__(
         self,
