@@ -227,6 +227,21 @@ def test_rows_in_doubt_are_counted_once_beside_one_who_takes_no_blocks(tmp_path:
     assert [v.outcome for v in verdicts(job)] == [Outcome.PASS, Outcome.PASS]
 
 
+def test_rows_in_doubt_that_wait_are_counted_where_a_later_step_is_read_by_itself(tmp_path: Path) -> None:
+    class Half(Gives):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x)[:, :1].sigmoid()
+
+    def place(batch: Any) -> Any:
+        labels = batch[1].tolist()
+        return labels if len(labels) == 16 else np.array(labels)
+
+    for n, outcome in ((28, Outcome.PASS), (30, Outcome.ERROR)):
+        job = trainer(tmp_path, Counts(fields=BatchFields(inputs=0, target=1, groups={"place": place})))
+        job.validate(Half(), loader(n), verbose=False)
+        assert [v.outcome for v in verdicts(job)] == [outcome]
+
+
 def part(start: int = 0, fields: BatchFields = PAIR, **changes: Any) -> Part | None:
     batch = {0: torch.zeros(4, 3), 1: torch.arange(4), "sex": ["m", "f", "f", "m"]} | changes.pop("batch", {})
     return Part.of(batch, fields, start=start, n=4, outputs=changes.get("outputs", torch.ones(4, 2)))
