@@ -90,7 +90,7 @@ def stale_locks() -> list[Path]:
 
 
 def build_roots() -> list[Path]:
-    """Folders that hold compiled ops: the user's TORCH_EXTENSIONS_DIR, this environment's, torch's own."""
+    """Folders that hold compiled ops, first that of this job: TORCH_EXTENSIONS_DIR, this environment's, torch's own."""
     cache = Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "torch_extensions"
     named = os.environ.get("TORCH_EXTENSIONS_DIR")
     return list(dict.fromkeys([*([Path(named)] if named else []), _own_root(), cache]))
@@ -144,11 +144,11 @@ def _refuse_to_hang(op: str) -> None:
         raise ConfigurationError(
             f"DeepSpeed's op {op!r} has to be compiled and there is no C++ compiler: install g++ or name one in CXX"
         )
-    for lock in stale_locks():
-        if lock.parent.name == op:
-            raise ConfigurationError(
-                f"DeepSpeed's op {op!r} would wait for ever for a build that died; remove with: rm {lock}"
-            )
+    lock = build_roots()[0] / op / "lock"
+    if _is_stale(lock):
+        raise ConfigurationError(
+            f"DeepSpeed's op {op!r} would wait for ever for a build that died; remove with: rm {lock}"
+        )
     if shutil.which("ninja") is None:
         os.environ["PATH"] = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
 

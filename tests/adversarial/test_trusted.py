@@ -180,6 +180,22 @@ def test_what_is_skipped_says_why(tmp_path: Path) -> None:
     assert states(judged(tmp_path, linear(1.0, 1.0), x, y))["clip_holds"] == "skipped"
 
 
+@pytest.mark.parametrize(("gap", "ties"), [(0.9e-5, 3), (1.1e-5, 0)])
+@pytest.mark.parametrize("one_logit", [False, True])
+def test_rows_that_two_classes_share_are_counted(gap: float, ties: int, one_logit: bool, tmp_path: Path) -> None:
+    """Such a row may fall either way with the size of its batch, and so with the number of processes."""
+    x, y = rows()
+    x[:, 1] = 0.0
+    x[:3, 1] = 1.0
+
+    def margin(x: Tensor) -> Tensor:
+        return torch.where(x[:, 1] > 0.5, gap, -x[:, 0] - 1)
+
+    net = Of(margin if one_logit else lambda x: two(margin(x)))
+    verdict = judged(tmp_path, net, x, y, threat=ThreatModel(eps=0.1, mutable=[True, False]))
+    assert verdict.details["near_ties"] == ties
+
+
 def test_a_robust_model_is_measured_exactly(tmp_path: Path) -> None:
     """The class is x0 > 0.5, so exactly the rows within eps of 0.5 break."""
     x, y = rows()

@@ -78,6 +78,23 @@ def test_locks_are_looked_for_where_torch_and_the_strategy_build(
     assert cache == tmp_path / "cache" / "torch_extensions"
 
 
+def test_a_lock_elsewhere_holds_up_no_build(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As plain DeepSpeed leaves one in the user's cache, where nothing of this job is built."""
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path / "named"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    elsewhere, here = (
+        tmp_path / place / "cpu_adam" / "lock" for place in ("cache/torch_extensions/py311_cpu", "named")
+    )
+    elsewhere.parent.mkdir(parents=True)
+    elsewhere.touch()
+    assert ops.stale_locks() == [elsewhere]
+    ops._refuse_to_hang("cpu_adam")
+    here.parent.mkdir(parents=True)
+    here.touch()
+    with pytest.raises(ConfigurationError, match=f"rm {here}"):
+        ops._refuse_to_hang("cpu_adam")
+
+
 def build(folder: str) -> dict[str, str]:
     """Where CPU Adam would be built, and what building it says without a compiler and with a stale lock."""
     os.environ.pop("TORCH_EXTENSIONS_DIR", None)
@@ -85,7 +102,7 @@ def build(folder: str) -> dict[str, str]:
     said = {"place": os.environ["TORCH_EXTENSIONS_DIR"]}
     os.environ["TORCH_EXTENSIONS_DIR"] = folder
     ops.prepare()
-    said["named"] = os.environ["TORCH_EXTENSIONS_DIR"]
+    assert os.environ["TORCH_EXTENSIONS_DIR"] == folder, "or what follows would be built elsewhere"
     from deepspeed.ops import __compatible_ops__ as table
     from deepspeed.ops.op_builder import CPUAdamBuilder
 
@@ -113,7 +130,6 @@ def test_what_is_built_lies_in_the_environment_and_a_build_that_would_fail_or_ha
     (result,) = launch(f"{__file__}:build", world=1, folder=str(tmp_path))
     said = result.value
     assert Path(said["place"]).is_relative_to(sys.prefix)
-    assert said["named"] == str(tmp_path)
     assert "no C++ compiler" in said["compiler"]
     assert f"rm {tmp_path / 'cpu_adam' / 'lock'}" in said["lock"]
     assert "\n" not in said["compiler"] + said["lock"]
