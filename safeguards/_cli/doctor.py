@@ -99,14 +99,12 @@ def build_locks() -> Finding:
 
 
 def compiler() -> Finding:
-    """What DeepSpeed builds its CPU optimizers with; ZeRO without offload needs none."""
+    """What DeepSpeedCPUAdam is compiled with; without it, ZeRO needs none."""
     from safeguards.deepspeed import ops
 
     path = ops.compiler()
     if path is None:
-        return Finding(
-            healthy=False, text="no C++ compiler, and ZeRO with offload builds its optimizer: install g++ or set CXX"
-        )
+        return Finding(healthy=False, text="no C++ compiler, and DeepSpeedCPUAdam is compiled: install g++ or set CXX")
     return Finding(healthy=True, text=path)
 
 
