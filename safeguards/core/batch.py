@@ -17,6 +17,7 @@ from safeguards.core.errors import ConfigurationError, FieldError
 __all__ = ["BatchFields", "Found", "Selector", "first_tensor", "select", "take"]
 
 PLAIN = (str, bytes, int, float, type(None))
+PLACES = (int, np.integer, str)
 Selector = int | str | Callable[[Any], Any]
 
 
@@ -24,7 +25,7 @@ class Found(dict[Any, Any]):
     """Fields by where they were found: what is selected in it is there already."""
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class BatchFields:
     """Where the fields of a batch are.
 
@@ -39,6 +40,8 @@ class BatchFields:
     the label of its id, from any loader and on any number of processes; an id without a label is an error, labels that
     no row asks for are not. There an index 0 to n-1 without a name may be row ids or count the rows, so it is taken
     only for rows that get the same label either way, their id being their position or none of 0 to n-1.
+
+    Two are equal that find the same by positions, keys and paths; a function or a column is equal to itself alone.
 
     Raises `ConfigurationError` for what says no place, and `FieldError` for a column of which it cannot be told whose
     its labels are: another index without ``row_id``, or an id that occurs twice.
@@ -67,6 +70,19 @@ class BatchFields:
                     "a function, or a column with a label per row"
                 )
         self._beside  # noqa: B018 - a column that cannot be read is told here, not in the first validation
+
+    def __eq__(self, other: object) -> bool:
+        """Whether what is read by one need not be read by the other: batches are read once for equal ones."""
+        if not isinstance(other, BatchFields) or list(self.groups) != list(other.groups):
+            return False
+        return all(map(_same_place, self._sources, other._sources))
+
+    def __hash__(self) -> int:
+        return hash(self.keys)
+
+    @property
+    def _sources(self) -> list[Any]:
+        return [self.inputs, self.target, self.row_id, *self.groups.values()]
 
     @cached_property
     def keys(self) -> tuple[int | str, ...] | None:
@@ -123,7 +139,12 @@ def _of_stage(columns: Mapping[str, Column], whose: str, field_name: str) -> Col
 
 def is_selector(value: Any) -> bool:
     """Whether a value says where to look, rather than being the labels themselves."""
-    return isinstance(value, (int, np.integer, str)) or callable(value)
+    return isinstance(value, PLACES) or callable(value)
+
+
+def _same_place(one: Any, other: Any) -> bool:
+    """Functions and columns have an equality of their own, which may be no answer: one of each row, say."""
+    return one is other or (isinstance(one, PLACES) and isinstance(other, PLACES) and one == other)
 
 
 def select(batch: Any, selector: Selector, name: str) -> Any:

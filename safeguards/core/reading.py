@@ -222,7 +222,7 @@ def _captured(step: Step, name: str | None) -> Capture | None:
 def _asked(entry: Entry, fields: BatchFields) -> Hashable:
     """Entries of one desk that agree in this see the same rows with the same outputs."""
     how = entry.safeguard.how
-    return id(fields), how.outputs_of, how.features_of, id(how.predict), how.output, entry.keep_below
+    return fields, how.outputs_of, how.features_of, id(how.predict), how.output, entry.keep_below
 
 
 def _alone(work: Callable[[], T]) -> T:

@@ -29,6 +29,8 @@ from safeguards.core.watching import Trace
 if TYPE_CHECKING:
     from pytorch_lightning import LightningModule, Trainer
 
+    from safeguards.core.batch import BatchFields
+
 __all__ = ["Watch", "loaders_of"]
 
 
@@ -78,10 +80,10 @@ class Watch:
                 for s, q in shares
             ]
             self.desks.append(Desk(name=name, places=places, entries=entries))
-            repeats: dict[int, Repeats] = {}
+            repeats: dict[BatchFields | None, Repeats] = {}
             for entry in entries:
                 fields = entry.safeguard.fields
-                entry.repeats = repeats.setdefault(id(fields), Repeats.of(loader, fields))
+                entry.repeats = repeats.setdefault(fields, Repeats.of(loader, fields))
         if (mode := _mode(self.trainer)) != "sequential":
             self._refuse(
                 f"the loaders are combined as {mode!r}: rows can be told apart only where they come one by one; "

@@ -166,3 +166,58 @@ def test_inference_tensors_become_ordinary() -> None:
     assert made["x"].is_inference()
     assert not copy.is_inference()
     assert torch.equal(copy, X * 2)
+
+
+def first(batch):
+    return batch[0]
+
+
+SERIES = pd.Series(["f", "m", "f"])
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"inputs": 0, "target": "y", "row_id": np.int64(2), "groups": {"sex": "a.b", "age": 3}},
+        {"inputs": first, "groups": {"sex": SERIES, "age": first}},
+    ],
+)
+def test_fields_that_find_the_same_are_equal(options):
+    fields = BatchFields(**options)
+    assert fields == BatchFields(**{**options, "groups": dict(options["groups"])})
+    assert len({fields, BatchFields(**options)}) == 1
+    for other in (
+        {"inputs": 1},
+        {"target": None if "target" in options else 1},
+        {"row_id": 4},
+        {"groups": {"sex": "a.b"}},
+        {"groups": {"sex": "a.c", "age": 3}},
+        {"groups": dict(reversed(options["groups"].items()))},
+    ):
+        assert fields != BatchFields(**{**options, **other})
+    assert fields != options
+
+
+class Odd:
+    """A function whose equality is no answer."""
+
+    def __call__(self, batch):
+        return batch[0]
+
+    def __eq__(self, other):
+        raise ValueError("ambiguous")
+
+    __hash__ = None
+
+
+@pytest.mark.parametrize(
+    "make",
+    [SERIES.copy, lambda: np.array(["f", "m"]), lambda: ["f", "m"], lambda: {1: "f"}, Odd],
+    ids=["series", "array", "list", "mapping", "function"],
+)
+def test_functions_and_columns_are_equal_to_themselves_alone(make):
+    one, other = make(), make()
+    fields = BatchFields(inputs=0, row_id=1, groups={"sex": one})
+    assert fields == BatchFields(inputs=0, row_id=1, groups={"sex": one})
+    assert len({fields, BatchFields(inputs=0, row_id=1, groups={"sex": other})}) == 2
+    assert fields != BatchFields(inputs=0, row_id=1, groups={"sex": 1})

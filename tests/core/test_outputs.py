@@ -51,7 +51,12 @@ def test_no_second_forward_when_the_step_has_the_outputs(
 
 @pytest.mark.parametrize(
     ("other", "forwards"),
-    [({"fields": PAIR}, 8), ({"fields": BatchFields(inputs=0, target=1)}, 12), ({"output": "logits"}, 12)],
+    [
+        ({"fields": PAIR}, 8),
+        ({"fields": BatchFields(inputs=0, target=1)}, 8),
+        ({"fields": BatchFields(inputs=0, target=lambda batch: batch[1])}, 12),
+        ({"output": "logits"}, 12),
+    ],
 )
 def test_safeguards_that_ask_alike_share_one_forward(tmp_path: Path, other: dict[str, Any], forwards: int) -> None:
     module = Forwards()

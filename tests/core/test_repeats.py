@@ -220,3 +220,23 @@ def test_processes_agree(workers: list[int], split: bool, answer: str) -> None:
     first, second = launch(f"{__file__}:on_ranks", world=2, workers=workers, split=split)
     assert first.value == second.value
     assert [outcome for outcome, *_ in first.value] == [answer]
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+def test_safeguards_with_equal_fields_read_and_tell_the_rows_apart_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digested, made, keys = list[Any](), list[Any](), repeats._keys
+
+    class Counts(Net):
+        def forward(self, x: Tensor) -> Tensor:
+            made.append(len(x))
+            return super().forward(x)
+
+    monkeypatch.setattr(repeats, "_keys", lambda batch, fields: digested.append(fields) or keys(batch, fields))
+    each = [BatchFields(inputs=0, target=target) for target in (1, 1, lambda batch: batch[1])]
+    job = trainer(tmp_path, *(Accuracy(fields=fields, name=f"toy{i}") for i, fields in enumerate(each)))
+    job.validate(Counts(), DataLoader(plain(split=True), 8, num_workers=2), verbose=False)
+    assert {v.outcome for v in verdicts(job)} == {Outcome.PASS}
+    assert len(digested) == 2 * N // 8
+    assert sum(made) == 3 * N, "the step's own forward, and one for each way to read"
