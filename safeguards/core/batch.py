@@ -219,7 +219,10 @@ def rows_of(tree: Any, name: str) -> int:
     """How many rows a field has. Raises `FieldError` when it holds no tensor."""
     tensor = first_tensor(tree)
     if tensor is None:
-        raise FieldError(f"{name} holds no tensor with rows: it is {type(tree).__name__}")
+        raise FieldError(
+            f"{name} holds no tensor with rows: it is {type(tree).__name__}; name a tensor, or a dict, list or tuple "
+            "of tensors"
+        )
     return len(tensor)
 
 

@@ -33,7 +33,10 @@ class Books:
                 (directory / "names.json").write_text(json.dumps(names, indent=1))
         except (LedgerError, OSError) as error:
             if not self._lost:
-                warnings.warn(f"verdicts are kept in memory only: {error}", stacklevel=2)
+                warnings.warn(
+                    f"verdicts are kept in memory only: {error}; once that is mended they are written with the next",
+                    stacklevel=2,
+                )
             self._lost = True
 
     def keep_costs(self, directory: Path, totals: Mapping[str, Any]) -> None:

@@ -50,7 +50,7 @@ class Column:
         places = {row_id: place for place, row_id in enumerate(ids)}
         if len(places) < len(ids):
             repeated = [row_id for place, row_id in enumerate(ids) if places[row_id] != place]
-            raise FieldError(f"{name} has several labels for row_id {_some(repeated)}")
+            raise FieldError(f"{name} has several labels for row_id {_some(repeated)}; leave one for each")
         return cls(name=name, labels=labels, places=places, in_order=default)
 
     @classmethod
@@ -70,7 +70,9 @@ class Column:
         if not self.in_order:
             return self._of_ids(ids())
         if size is not None and len(self.labels) != size:
-            raise FieldError(f"{self.name} has {len(self.labels)} labels for a validation set of {size} rows")
+            raise FieldError(
+                f"{self.name} has {len(self.labels)} labels for a validation set of {size} rows; give one for each"
+            )
         if self.places:
             self._refuse_two_answers(ids(), positions)
         if positions is None:
@@ -82,7 +84,10 @@ class Column:
 
     def _of_ids(self, ids: list[Any]) -> list[Any]:
         if missing := [row_id for row_id in ids if row_id not in self.places]:
-            raise FieldError(f"{self.name} has no label for row_id {_some(missing)}: it is looked up by row id")
+            raise FieldError(
+                f"{self.name} has no label for row_id {_some(missing)}: it is looked up by row id; give one for each, "
+                "None where it is not known"
+            )
         return [self.labels[self.places[row_id]] for row_id in ids]
 
     def _refuse_two_answers(self, ids: list[Any], positions: Tensor | None) -> None:

@@ -32,7 +32,10 @@ def log(trainer: Trainer, watch: Watch, reached: Sequence[Verdict]) -> None:
         try:
             logger.log_metrics(metrics, step=step)
         except Exception as error:
-            warnings.warn(f"{type(logger).__name__} lost the verdicts' metrics: {describe(error)}", stacklevel=2)
+            warnings.warn(
+                f"{type(logger).__name__} lost the verdicts' metrics: {describe(error)}; verdicts.jsonl has them",
+                stacklevel=2,
+            )
 
 
 def _metric(verdict: Verdict) -> str:

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import TYPE_CHECKING, Any, Literal, TypeGuard
+from typing import TYPE_CHECKING, Any, Literal, TypeGuard, get_args
 
 import torch
 from torch import Tensor, nn
@@ -112,7 +112,8 @@ class Capture:
         rows = [None if (tensor := first_tensor(output)) is None else len(tensor) for output in self.seen]
         if rows != [n]:
             raise NotApplicable(
-                f"outputs_of={self.name!r} gave {len(rows)} outputs with rows {rows} in one step: expected 1 with {n}"
+                f"outputs_of={self.name!r} gave {len(rows)} outputs with rows {rows} in one step: expected 1 with {n}; "
+                "name a submodule that a step calls once"
             )
         return self.seen[0]
 
@@ -208,7 +209,7 @@ def as_logits(raw: Any, n: int, output: Output | None, steps: Sequence[int] | No
         kind = f"{raw.dtype} {tuple(raw.shape)}" if isinstance(raw, Tensor) else type(raw).__name__
         raise NotApplicable(f"cannot apply: the outputs are {kind}, expected floating (N, C) or (N,); give predict=")
     if len(raw) != n:
-        raise NotApplicable(f"cannot apply: {len(raw)} outputs for {n} rows")
+        raise NotApplicable(f"cannot apply: {len(raw)} outputs for {n} rows; give predict= what has one for each")
     values = raw.float()
     values = values.squeeze(1) if values.ndim == 2 and values.shape[1] == 1 else values
     slack = max(TOLERANCE, 2 * torch.finfo(raw.dtype).eps)
@@ -245,20 +246,25 @@ def _doubtful(values: Tensor, slack: float, steps: Sequence[int]) -> list[Tensor
     return [values[starts[i] : starts[i] + steps[i]] for i in near.nonzero().flatten().tolist()]
 
 
+def _denied(output: Output, why: str) -> NotApplicable:
+    others = " or ".join(f'"{other}"' for other in get_args(Output) if other != output)
+    return NotApplicable(f'output="{output}" does not hold: {why}; say {others} if they are')
+
+
 def _from_probabilities(values: Tensor, slack: float) -> Tensor:
     in_range = _finite(values, lambda v: (v >= -slack) & (v <= 1 + slack))
     if not in_range or (values.ndim == 2 and not _sums_to_one(values, slack, or_not_finite=True)):
-        raise NotApplicable('output="probabilities" does not hold: values are outside [0, 1] or rows do not sum to 1')
+        raise _denied("probabilities", "values are outside [0, 1] or rows do not sum to 1")
     return torch.log(_positive(values)) if values.ndim == 2 else torch.logit(values, eps=_tiny(values))
 
 
 def _from_log_probabilities(values: Tensor, slack: float) -> Tensor:
     if not _finite(values, lambda v: v <= slack):
-        raise NotApplicable('output="log_probabilities" does not hold: some values are above 0')
+        raise _denied("log_probabilities", "some values are above 0")
     if values.ndim == 1:
         return torch.logit(values.exp(), eps=_tiny(values))
     if not _sums_to_one(values.exp(), slack, or_not_finite=True):
-        raise NotApplicable('output="log_probabilities" does not hold: exponentials of a row do not sum to 1')
+        raise _denied("log_probabilities", "exponentials of a row do not sum to 1")
     return values
 
 

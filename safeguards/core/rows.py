@@ -254,7 +254,7 @@ def _same_length(n: int, others: dict[str, Any]) -> None:
         if isinstance(values, Tensor) and values.ndim == 0:
             raise FieldError(f"{name} is a single value: a loader must give rows in batches, not one by one")
         if values is not None and len(values) != n:
-            raise FieldError(f"{name} has {len(values)} rows, inputs have {n}")
+            raise FieldError(f"{name} has {len(values)} rows, inputs have {n}: name fields of the same rows")
 
 
 class Sample(Generic[T]):

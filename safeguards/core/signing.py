@@ -25,6 +25,7 @@ SIGNING_KEY = "SAFEGUARDS_SIGNING_KEY"
 VERIFYING_KEYS = "SAFEGUARDS_VERIFYING_KEYS"
 RECORDS, CHECKPOINTS, CARDS = b"safeguards record 1\n", b"safeguards checkpoint 1\n", b"safeguards card 1\n"
 """The purpose is signed along, so that a signature that was made for another is none."""
+MAKE_KEY = "openssl genpkey -algorithm ed25519 makes one"
 LARGEST_KEY = 10_000
 LARGEST_SIGNATURE = 2_000
 
@@ -41,9 +42,11 @@ class Signer:
         except EvidenceError as error:
             raise ConfigurationError(f"Signer({str(path)!r}): {error}") from None
         except Exception as error:  # the text of another error could quote the key
-            raise ConfigurationError(f"Signer({str(path)!r}): no PEM key ({type(error).__name__})") from None
+            raise ConfigurationError(
+                f"Signer({str(path)!r}): no PEM key without a password ({type(error).__name__}); {MAKE_KEY}"
+            ) from None
         if not isinstance(key, Ed25519PrivateKey):
-            raise ConfigurationError(f"Signer({str(path)!r}): expected an Ed25519 key, as openssl genpkey makes it")
+            raise ConfigurationError(f"Signer({str(path)!r}): no Ed25519 key; {MAKE_KEY}")
         self._key = key
 
     @classmethod
@@ -137,7 +140,8 @@ def _public(path: Path | str) -> Ed25519PublicKey:
     except EvidenceError as error:
         raise ConfigurationError(f"Verifier: {error}") from None
     except Exception as error:
-        raise ConfigurationError(f"Verifier: {path} is no public key in PEM ({type(error).__name__})") from None
+        problem = f"{path} is no public key in PEM ({type(error).__name__})"
+        raise ConfigurationError(f"Verifier: {problem}; openssl pkey -pubout makes it of a private one") from None
     if not isinstance(key, Ed25519PublicKey):
-        raise ConfigurationError(f"Verifier: {path} is no Ed25519 key")
+        raise ConfigurationError(f"Verifier: {path} is no Ed25519 key; {MAKE_KEY}")
     return key

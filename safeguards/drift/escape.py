@@ -17,6 +17,7 @@ from safeguards.core.errors import SafeguardError
 __all__ = ["defused", "policy", "safe_names", "secured"]
 
 LONGEST_NAME = 80
+REMEDY = "install the release of evidently that requirements.lock names"
 OWN_SCRIPTS = 4  # data, one line of set-up, Evidently's library, the call that draws
 
 _LOOK_ALIKES = str.maketrans("<>&\"'`[]{}\\", "\u2039\u203a+\u201d\u2019\u2019()()/")
@@ -56,12 +57,12 @@ def secured(page: str) -> str:
     """
     start, end = page.find(_DATA_START), page.rfind(_DATA_END)
     if not 0 <= start < end:
-        raise SafeguardError("Evidently's page has another form than the one that can be made safe")
+        raise SafeguardError(f"Evidently's page has another form than the one that can be made safe; {REMEDY}")
     start += len("<script>")
     page = (page[:start] + page[start:end].translate(_ESCAPES) + page[end:]).replace("\r\n", "\n").lstrip()
     scripts = _SCRIPT.findall(page)
     if len(scripts) != OWN_SCRIPTS or page.count(_CHARSET) != 1:
-        raise SafeguardError(f"Evidently's page has {len(scripts)} scripts where {OWN_SCRIPTS} are known")
+        raise SafeguardError(f"Evidently's page has {len(scripts)} scripts where {OWN_SCRIPTS} are known; {REMEDY}")
     return page.replace(_CHARSET, f"{_CHARSET}\n{policy(scripts)}", 1)
 
 

@@ -75,7 +75,9 @@ def features(inputs: Any, columns: Sequence[str] | None) -> tuple[list[str], Ten
     values = values if values.ndim == 2 else values.reshape(-1, 1)
     width = values.shape[1]
     if columns is not None and len(columns) != width:
-        raise NotApplicable(f"columns= names {len(columns)} features, inputs have {width}")
+        raise NotApplicable(
+            f"columns= names {len(columns)} features, inputs have {width}: name each of them, in their order"
+        )
     if width > MOST_FEATURES:
         raise NotApplicable(f"{width} features are more than {MOST_FEATURES}: give datamodule.frame(split)")
     return list(columns or (f"feature {number}" for number in range(width))), values.cpu()

@@ -38,7 +38,7 @@ def check_source(argument: str, value: Any, word: str) -> Any:
     if not str(value).endswith(READABLE):
         raise ConfigurationError(f"DriftReport({argument}={str(value)!r}): {expected}")
     if not Path(value).is_file():
-        raise ConfigurationError(f"DriftReport({argument}={str(value)!r}): there is no such file")
+        raise ConfigurationError(f"DriftReport({argument}={str(value)!r}): there is no such file; {expected}")
     return Path(value)
 
 
@@ -64,8 +64,8 @@ def read_file(path: Path) -> Source:
     try:
         return _read_parquet(path) if path.suffix == ".parquet" else _read_csv(path)
     except Exception as error:
-        text = " ".join(str(error).split())[:200]
-        raise ConfigurationError(f"{path}: cannot be read as {''.join(path.suffixes[-2:])}: {text}") from error
+        text, kind = " ".join(str(error).split())[:200], "".join(path.suffixes[-2:])
+        raise ConfigurationError(f"{path}: cannot be read as {kind}: {text}; write it anew") from error
 
 
 def _read_parquet(path: Path) -> Source:

@@ -161,7 +161,7 @@ def _drawable(
             if then.notna().any() and now.notna().any():
                 drawn[shown[name]] = _few_values(then, now)
     if not drawn:
-        raise SafeguardError("no column has values on both sides")
+        raise SafeguardError("no column has values on both sides: the findings say what is wrong with each")
     return tuple(pd.DataFrame({name: pair[side] for name, pair in drawn.items()}) for side in (0, 1))  # type: ignore[return-value]
 
 

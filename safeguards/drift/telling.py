@@ -61,7 +61,7 @@ def _too_thin(found: Mapping[str, Comparison], rows: Mapping[str, int], torn: Se
     if torn:
         return "; ".join(torn)
     if not found:
-        return "there is no column to compare"
+        return "there is no column to compare: give tables that have some"
     side = min(rows, key=lambda name: rows[name])
     return f"{rows[side]} {side} rows, at least {MIN_ROWS} are needed" if rows[side] < MIN_ROWS else None
 

@@ -29,9 +29,14 @@ def classes_of(target: Tensor | None, classes: int, positive: int) -> Counts:
     """
     if target is None or target.ndim != 1:
         shape = None if target is None else tuple(target.shape)
-        raise NotApplicable(f"cannot apply: the target has shape {shape}, expected one class per row")
+        raise NotApplicable(
+            f"cannot apply: the target has shape {shape}, expected one class per row; give target= a function of the "
+            "batch that makes it so"
+        )
     if positive >= classes:
-        raise NotApplicable(f"cannot apply: positive={positive}, but the model tells classes 0 to {classes - 1} apart")
+        raise NotApplicable(
+            f"cannot apply: positive={positive}, but the model tells classes 0 to {classes - 1} apart; name one of them"
+        )
     missing = int(torch.isnan(target).sum()) if target.is_floating_point() else 0
     if missing:
         raise NotApplicable(f"cannot apply: {missing} of {len(target)} rows have no label (NaN); leave them out")

@@ -71,7 +71,9 @@ def label_of(value: object, attribute: str) -> Label:
             "give texts or numbers, as .astype(str) makes"
         )
     if len(value) > LONGEST_LABEL:
-        raise FieldError(f"group {attribute!r}: a label has {len(value)} characters; free text is no group")
+        raise FieldError(
+            f"group {attribute!r}: a label has {len(value)} characters; free text is no group, give short names"
+        )
     return ("text", str(value))
 
 

@@ -78,7 +78,9 @@ class MeasuredGap:
 
     def __post_init__(self) -> None:
         if self.fields.target is None:
-            raise ConfigurationError("OverfittingGuard(fields=BatchFields(target=None)): a loss needs the target")
+            raise ConfigurationError(
+                "OverfittingGuard(fields=BatchFields(target=None)): a loss needs the target, name it as in target=1"
+            )
 
     @property
     def unit(self) -> str:

@@ -39,7 +39,8 @@ def save(trainer: Trainer, module: LightningModule, ranks: Ranks, path: Path) ->
         problem = _write_folder(trainer.strategy, path, ranks)
     elif "FSDP" in type(trainer.strategy).__name__ or "ModelParallel" in type(trainer.strategy).__name__:
         raise NotApplicable(
-            f"restore_best does not know {type(trainer.strategy).__name__}: it works on one process, DDP and DeepSpeed"
+            f"restore_best does not know {type(trainer.strategy).__name__}: it works on one process, DDP and "
+            "DeepSpeed; use ModelCheckpoint there"
         )
     else:
         problem = _write_file(module, path) if ranks.rank == 0 else None

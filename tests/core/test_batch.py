@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 import torch
 
-from safeguards.core.batch import BatchFields, first_tensor, ordinary, select, take
+from safeguards.core.batch import BatchFields, first_tensor, ordinary, rows_of, select, take
 from safeguards.core.columns import read_labels
 from safeguards.core.errors import ConfigurationError, FieldError
 
@@ -151,6 +151,14 @@ def test_take_keeps_the_structure() -> None:
 
 def test_take_picks_from_lists_of_words() -> None:
     assert take({"text": ["a", "b", "c"], "x": [X]}, torch.tensor([2, 0]))["text"] == ["c", "a"]
+
+
+def test_a_field_without_rows_is_told_with_the_remedy():
+    with pytest.raises(
+        FieldError, match="inputs holds no tensor with rows: it is str; name a tensor, or a dict, list or"
+    ):
+        rows_of("abc", "inputs")
+    assert rows_of({"a": {"b": X}}, "inputs") == 3
 
 
 def test_first_tensor_passes_over_scalars() -> None:

@@ -55,7 +55,9 @@ def test_capture_wants_exactly_one_output_with_all_rows() -> None:
     capture = Capture(net, "0")
     net(LOGITS)
     assert capture.output(2).shape == (2, 3)
-    with pytest.raises(NotApplicable, match=r"1 outputs with rows \[2\] in one step: expected 1 with 5"):
+    with pytest.raises(
+        NotApplicable, match=r"1 outputs with rows \[2\] in one step: expected 1 with 5; name a submodule that a step"
+    ):
         capture.output(5)
     net(LOGITS)
     with pytest.raises(NotApplicable, match=r"2 outputs with rows \[2, 2\]"):
@@ -81,7 +83,7 @@ def test_shapes() -> None:
 @pytest.mark.parametrize(
     ("raw", "n", "words"),
     [
-        (LOGITS, 3, "2 outputs for 3 rows"),
+        (LOGITS, 3, "2 outputs for 3 rows; give predict= what has one for each"),
         (torch.ones(2, 3, 4), 2, r"\(2, 3, 4\)"),
         (torch.ones(2, dtype=torch.int64), 2, "int64"),
         ((LOGITS, LOGITS), 2, "tuple"),
@@ -140,8 +142,10 @@ def test_log_probabilities() -> None:
     ],
 )
 def test_what_output_says_is_checked(raw: torch.Tensor, output: Any) -> None:
-    with pytest.raises(NotApplicable, match="does not hold"):
+    with pytest.raises(NotApplicable, match=f'output="{output}" does not hold: ') as caught:
         as_logits(raw, 2, output)
+    other = "log_probabilities" if output == "probabilities" else "probabilities"
+    assert str(caught.value).endswith(f'; say "logits" or "{other}" if they are')
 
 
 @pytest.mark.parametrize(

@@ -68,7 +68,7 @@ def test_target_of_one_column_is_flat() -> None:
 
 
 def test_fields_of_different_length_are_refused() -> None:
-    with pytest.raises(FieldError, match=r"groups\['sex'\] has 3 rows, inputs have 4"):
+    with pytest.raises(FieldError, match=r"groups\['sex'\] has 3 rows, inputs have 4: name fields of the same rows$"):
         assert rows(batch={"sex": ["m", "f", "f"]}).groups
 
 

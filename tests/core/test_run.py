@@ -305,14 +305,16 @@ def test_a_logger_that_raises_ends_nothing(tmp_path: Path) -> None:
             if "safeguard/toy/accuracy" in metrics:
                 raise OSError("disk full")
 
-    with pytest.warns(UserWarning, match="Lost lost the verdicts' metrics: OSError: disk full"):
+    with pytest.warns(
+        UserWarning, match="Lost lost the verdicts' metrics: OSError: disk full; verdicts.jsonl has them$"
+    ):
         job = fit(tmp_path, Accuracy(), logger=Lost(tmp_path))
     assert len(verdicts(job)) == 2
 
 
 def test_lost_ledger_ends_nothing(tmp_path: Path) -> None:
     (tmp_path / "safeguards").write_text("in the way")
-    with pytest.warns(UserWarning, match="kept in memory only"):
+    with pytest.warns(UserWarning, match="kept in memory only: .*; once that is mended they are written with the next"):
         job = fit(tmp_path, Accuracy())
     assert len(verdicts(job)) == 2
 
@@ -326,7 +328,7 @@ def test_verdicts_that_could_not_be_written_are_written_later(tmp_path: Path) ->
             if trainer.current_epoch == 0:
                 obstacle.unlink()
 
-    with pytest.warns(UserWarning, match="kept in memory only"):
+    with pytest.warns(UserWarning, match="kept in memory only: .*; once that is mended they are written with the next"):
         job = fit(tmp_path, Accuracy(), Clears(), max_epochs=2)
     (ledger,) = tmp_path.glob("safeguards/*/verdicts.jsonl")
     assert read(ledger) == (verdicts(job), [])

@@ -88,11 +88,19 @@ def test_what_is_no_private_key_is_refused_without_being_quoted(name, keys):
     with pytest.raises(ConfigurationError) as caught:
         Signer(keys / name)
     assert "canary" not in str(caught.value)
+    assert name == "none" or "; openssl genpkey -algorithm ed25519 makes one" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["none", "curve.pub", "ours.pem"])
-def test_what_is_no_public_key_is_refused(name, keys):
-    with pytest.raises(ConfigurationError):
+@pytest.mark.parametrize(
+    ("name", "remedy"),
+    [
+        ("none", "cannot read"),
+        ("curve.pub", "no Ed25519 key; openssl genpkey -algorithm ed25519 makes one"),
+        ("ours.pem", "no public key in PEM .*; openssl pkey -pubout makes it"),
+    ],
+)
+def test_what_is_no_public_key_is_refused(name, remedy, keys):
+    with pytest.raises(ConfigurationError, match=remedy):
         Verifier([keys / name])
     with pytest.raises(ConfigurationError, match="at least one"):
         Verifier([])

@@ -151,4 +151,6 @@ def test_random_identifiers_are_no_drift_for_being_new() -> None:
 def test_two_sides_without_any_column() -> None:
     empty: Profile = profile(pd.DataFrame(index=range(100)), sample=50)
     measurement = measured(compare_once(empty, empty), empty, empty)
-    assert decide(measurement, Limit(at_most=0.2)).outcome is Outcome.INCONCLUSIVE
+    decision = decide(measurement, Limit(at_most=0.2))
+    assert decision.outcome is Outcome.INCONCLUSIVE
+    assert "there is no column to compare: give tables that have some" in decision.reason

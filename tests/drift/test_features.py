@@ -21,7 +21,7 @@ def test_features_by_name_and_by_number() -> None:
 @pytest.mark.parametrize(
     ("inputs", "columns", "text"),
     [
-        (torch.zeros(3, 2), ["a"], "columns= names 1 features, inputs have 2"),
+        (torch.zeros(3, 2), ["a"], "columns= names 1 features, inputs have 2: name each of them, in their order$"),
         ({"a": torch.zeros(3)}, None, "inputs are a dict"),
         (torch.zeros(1, MOST_FEATURES + 1), None, "more than"),
     ],

@@ -206,3 +206,11 @@ def test_the_worst_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     draw(reference, current, found, tmp_path / "a.html", title="t")
     text = (tmp_path / "a.html").read_text()
     assert text.index("<td>b</td>") < text.index("<td>a</td>")
+
+
+def test_where_nothing_can_be_drawn_the_findings_say_why(tmp_path: Path) -> None:
+    whole, empty = (profile(pd.DataFrame({"a": [value] * 50}), sample=50) for value in (1.0, None))
+    problem = draw(whole.sample, empty.sample, compare_once(whole, empty), tmp_path / "a.html", title="t")
+    told = "no column has values on both sides: the findings say what is wrong with each"
+    assert problem == f"the charts are missing: SafeguardError: {told}"
+    assert "every current value is missing" in (tmp_path / "a.html").read_text()

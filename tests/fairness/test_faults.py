@@ -65,6 +65,16 @@ def test_f2_labels_nan():
     assert_all(answered({"sex": group}, target, logits), Outcome.ERROR, "1 of 200 rows have no label")
 
 
+def test_f3_labels_of_two_columns():
+    group, target, logits = fair(200)
+    target = torch.as_tensor(target)
+    assert_all(
+        answered({"sex": group}, torch.stack([target, target], 1), logits),
+        Outcome.ERROR,
+        "the target has shape (200, 2), expected one class per row; give target= a function of the batch",
+    )
+
+
 def test_f3_labels_0_and_2():
     group, target, logits = fair(200)
     assert_all(answered({"sex": group}, target * 2, logits), Outcome.ERROR, "label 2", "0 to 1", "target=")
@@ -91,7 +101,12 @@ def test_f3_three_classes_are_compared_one_by_one():
 
 def test_f3_positive_class_that_the_model_does_not_have():
     group, target, logits = fair(200)
-    assert_all(answered({"sex": group}, target, logits, positive=2), Outcome.ERROR, "positive=2", "0 to 1")
+    assert_all(
+        answered({"sex": group}, target, logits, positive=2),
+        Outcome.ERROR,
+        "positive=2",
+        "0 to 1 apart; name one of them",
+    )
 
 
 def test_f3_the_positive_class_is_the_one_asked_for():

@@ -41,7 +41,7 @@ def test_texts_stay_as_they_are():
         ([("a", "b")], r"a label is of type tuple, .*; give texts or numbers, as \.astype\(str\) makes"),
         ([["a"]], "unhashable"),
         ([b"F"], "bytes"),
-        (["x" * 201], "201 characters"),
+        (["x" * 201], "201 characters; free text is no group, give short names"),
     ],
 )
 def test_what_cannot_name_a_group_is_an_error_with_the_attribute(values, word):

@@ -315,7 +315,7 @@ def test_of_several_loaders_the_first_decides_which_weights_are_the_best(tmp_pat
 
 
 def test_a_target_is_needed() -> None:
-    with pytest.raises(ConfigurationError, match="a loss needs the target"):
+    with pytest.raises(ConfigurationError, match=r"a loss needs the target, name it as in target=1$"):
         guard(fields=BatchFields(inputs=0))
 
 
