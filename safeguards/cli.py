@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _CommandParser(prog="safeguards", description=__doc__, epilog=EXIT_CODES)
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
-    text = "Check this machine: versions, locks of dead builds, compiler, tracking store, processes."
+    text = "Check this machine: versions, locks of dead builds, compiler, tracking store, unsent spools, processes."
     command = commands.add_parser("doctor", help=text, description=text)
     default = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
     command.add_argument("--tracking-uri", default=default, help="MLflow's store (default: $MLFLOW_TRACKING_URI)")

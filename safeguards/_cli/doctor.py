@@ -1,4 +1,4 @@
-"""`safeguards doctor`: what would make a training fail or hang on this machine, before it does."""
+"""`safeguards doctor`: what would make a training fail or hang on this machine, before it does, and what was left."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from safeguards._cli import tracking
 from safeguards.core.redact import safe_line
+from safeguards.tracking.store import spool_folder
 
 __all__ = ["Finding", "run"]
 
@@ -42,6 +43,7 @@ def run(*, tracking_uri: str, quiet: bool) -> int:
         "build locks": build_locks,
         "compiler": compiler,
         "tracking": lambda: tracking_store(tracking_uri),
+        "spools": lambda: spools(tracking_uri),
         "processes": processes,
     }
     findings: dict[str, Finding] = {}
@@ -113,6 +115,17 @@ def tracking_store(uri: str) -> Finding:
     problem = tracking.problem_of(uri)
     shown = tracking.shown(uri)
     return Finding(healthy=problem is None, text=shown if problem is None else f"{shown}: {problem}")
+
+
+def spools(uri: str) -> Finding:
+    """Whether jobs that are gone left something unsent, where jobs of this store keep it unless told otherwise."""
+    from safeguards.tracking.syncing import left_below
+
+    place = spool_folder(uri, None)
+    if left := left_below(place):
+        text = f"{len(left)} jobs that are gone left something to be sent: safeguards sync {place}"
+        return Finding(healthy=False, text=text)
+    return Finding(healthy=True, text=f"nothing waits in {place}")
 
 
 def processes() -> Finding:

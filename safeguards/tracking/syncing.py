@@ -11,11 +11,11 @@ from typing import Any
 from safeguards.core.errors import ConfigurationError
 from safeguards.core.process import is_gone
 from safeguards.core.redact import MARK, known_secrets, redact
-from safeguards.tracking.delivery import Delivery
+from safeguards.tracking.delivery import NEWS, Delivery
 from safeguards.tracking.spool import LINES, Entry, Progress, read
 from safeguards.tracking.store import quiet, resolve, said, set_defaults
 
-__all__ = ["Synced", "spools_below", "sync"]
+__all__ = ["Synced", "left_below", "spools_below", "sync"]
 
 JOB = {"id": str, "uri": str, "experiment": str, "began": int, "tags": dict, "host": str, "pid": int}
 
@@ -44,6 +44,33 @@ def spools_below(place: Path) -> list[Path]:
     return sorted(found)
 
 
+def left_below(place: Path) -> list[Path]:
+    """Those of `spools_below` whose job is gone from this machine and whose run lacks something; nothing is sent.
+
+    A job that was killed told nobody but its spool.
+    """
+    return [folder for folder in spools_below(place) if _is_left(folder)]
+
+
+def _is_left(folder: Path) -> bool:
+    if _has_arrived(folder, (folder / LINES).stat().st_size):
+        return False
+    entries = list(read(folder))
+    if _has_arrived(folder, entries[-1].end if entries else 0) or not any(entry.kind in NEWS for entry in entries):
+        return False
+    try:
+        _job(entries)
+    except ValueError:
+        return False
+    return is_gone(_last_process(entries))
+
+
+def _has_arrived(folder: Path, end: int | None) -> bool:
+    """Whether the store has all of a spool whose lines ``end`` here."""
+    known = Progress.of(folder)
+    return known.complete and known.values == known.artifacts == (end or 0)
+
+
 def sync(folder: Path, *, tracking_uri: str | None = None) -> Synced:
     """Send what the run of this spool lacks. Again, or at the same time as another, it does no harm.
 
@@ -56,8 +83,7 @@ def sync(folder: Path, *, tracking_uri: str | None = None) -> Synced:
     except ValueError as error:
         return Synced(folder=folder, left=str(error))
     gone, notes = is_gone(_last_process(entries)), _notes(folder, entries)
-    before = Progress.of(folder)
-    if before.complete and before.values == before.artifacts == (entries[-1].end or 0):
+    if _has_arrived(folder, entries[-1].end):
         return Synced(folder=folder, notes=notes)
     set_defaults()
     try:

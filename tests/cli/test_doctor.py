@@ -95,9 +95,10 @@ def test_a_healthy_machine_is_0_and_a_problem_is_1(
 ) -> None:
     for name in ("versions", "build_locks", "compiler", "processes"):
         monkeypatch.setattr(doctor, name, lambda: HEALTHY)
-    monkeypatch.setattr(doctor, "tracking_store", lambda uri: HEALTHY)
+    for name in ("tracking_store", "spools"):
+        monkeypatch.setattr(doctor, name, lambda uri: HEALTHY)
     assert main(["doctor"]) == 0
-    assert capsys.readouterr().out.count("ok ") == 5
+    assert capsys.readouterr().out.count("ok ") == 6
     monkeypatch.setattr(doctor, "compiler", lambda: Finding(healthy=False, text="none; install g++"))
     assert main(["doctor", "--quiet"]) == 1
     assert capsys.readouterr().out == "PROBLEM  compiler     none; install g++\n"

@@ -1,0 +1,37 @@
+"""Spools that jobs left behind, and who tells of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from safeguards._cli import doctor
+from safeguards._cli.doctor import Finding
+from safeguards.core.process import this_process
+from safeguards.tracking.spool import LINES
+from safeguards.tracking.syncing import left_below, sync
+from tests.tracking.test_syncing import END, GONE, job, left_behind, loss
+
+
+def test_the_doctor_tells_of_a_spool_that_a_killed_job_left(here: Path) -> None:
+    """It left no word beside its ledger: that is written as it ends."""
+    uri = job(here)["uri"]
+    left = [left_behind(here, loss(0), name=f"job-{number}") for number in (1, 2)]
+    left_behind(here, loss(0), name="job-3", owner=this_process())
+    left_behind(here, loss(0), name="job-4", owner={**GONE, "host": "elsewhere"})
+    left_behind(here, name="job-5")
+    (here / "safeguards_spool" / "job-6").mkdir()
+    (here / "safeguards_spool" / "job-6" / LINES).write_text("nonsense")
+    assert left_below(here) == left
+    told = doctor.spools(uri)
+    assert (told.healthy, told.text) == (
+        False,
+        f"2 jobs that are gone left something to be sent: safeguards sync {here / 'safeguards_spool'}",
+    )
+    with (left[0] / LINES).open("a") as file:
+        file.write('{"kind": "values", "torn')
+    for place in left:
+        assert sync(place).left is None
+    assert left_below(here) == []
+    assert doctor.spools(uri) == Finding(healthy=True, text=f"nothing waits in {here / 'safeguards_spool'}")
+    left_behind(here, loss(0), END, name="job-7")
+    assert not doctor.spools(uri).healthy, "one that ended, and whose store was away"
