@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import os
+import random
 import tempfile
 import time
 from itertools import product
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
@@ -41,7 +43,8 @@ class Net(pl.LightningModule):
 
     def forward(self, x: Tensor) -> Tensor:
         self.forwards += 1
-        self.log("drawn", torch.rand(()), on_step=False, on_epoch=True, batch_size=len(x))
+        drawn = torch.rand(()) + np.random.rand() + random.random()
+        self.log("drawn", drawn, on_step=False, on_epoch=True, batch_size=len(x))
         return self.net(x)
 
     def training_step(self, batch: Any, _: int) -> Tensor:
@@ -81,7 +84,7 @@ def fingerprint(job: Any, module: Net) -> dict[str, str]:
         "optimizer": digest(optimizer),
         "losses": digest(module.losses),
         "metrics": digest([float(job.callback_metrics[name]) for name in ("val_loss", "drawn")]),
-        "random": digest([torch.get_rng_state()]),
+        "random": digest([torch.get_rng_state(), np.random.get_state()[1].tolist(), random.getstate()]),
     }
 
 
