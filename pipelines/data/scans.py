@@ -9,7 +9,7 @@ import torch
 from pipelines.data.labels import refuse_unlabelled, targets_of
 from pipelines.data.rows import RowData, Rows
 from pipelines.data.schema import Kind, conform, labels_of, read_table
-from pipelines.data.split import SPLITS, Split, as_row_ids, refuse_untested, split_by_hash
+from pipelines.data.split import SPLITS, Split, as_row_ids, refuse_unidentified, refuse_untested, split_by_hash
 
 __all__ = ["DigitScans"]
 
@@ -34,8 +34,8 @@ class DigitScans(RowData):
     that came after the data it learned from. There ``digit`` may be missing, in all rows or in some: those have no
     label yet, and -1 for a target.
 
-    Raises ``ValueError`` in one line for rows to learn from without a digit, for a digit that is none, and
-    for a ``test_path`` without a test row.
+    Raises ``ValueError`` in one line for a row without an id, rows to learn from without a digit, a digit that is none,
+    and a ``test_path`` without a test row.
     """
 
     def __init__(
@@ -73,7 +73,7 @@ class DigitScans(RowData):
         table = read_table(path)
         optional = {LABEL} - {*table.columns} if label_optional else set()
         frame = conform(table, {name: kind for name, kind in SCHEMA.items() if name not in optional})
-        frame["row"] = frame["row"].astype("int64")
+        refuse_unidentified(frame["row"])
         split = np.array(split_by_hash(frame["row"], **self.shares, seed=self.seed))
         return {name: frame[split == name] for name in SPLITS}
 

@@ -8,11 +8,12 @@ from hashlib import blake2b
 from typing import Any, Literal
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from pipelines.data.schema import word
 
-__all__ = ["SPLITS", "Split", "as_row_ids", "refuse_untested", "split_by_hash"]
+__all__ = ["SPLITS", "Split", "as_row_ids", "refuse_unidentified", "refuse_untested", "split_by_hash"]
 
 Split = Literal["train", "validation", "test"]
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
@@ -32,6 +33,12 @@ def split_by_hash(ids: Iterable[Any], *, validation: float, test: float, seed: i
             f"split_by_hash(validation={validation}, test={test}): shares are 0 or more and leave room for training"
         )
     return [_place(_uniform(value, seed), validation, test) for value in ids]
+
+
+def refuse_unidentified(ids: pd.Series) -> None:
+    """Raises ``ValueError`` where a row has no id."""
+    if absent := int(ids.isna().sum()):
+        raise ValueError(f"row_id={ids.name!r}: {absent} rows have none; give each its own, or leave those rows out")
 
 
 def refuse_untested(path: str, *, test: int, rows: int, remedy: str) -> None:

@@ -12,7 +12,7 @@ from pipelines.data.encoding import Encoder
 from pipelines.data.labels import refuse_unlabelled, targets_of
 from pipelines.data.rows import RowData, Rows
 from pipelines.data.schema import Kind, conform, labels_of, read_table
-from pipelines.data.split import SPLITS, Split, as_row_ids, refuse_untested, split_by_hash
+from pipelines.data.split import SPLITS, Split, as_row_ids, refuse_unidentified, refuse_untested, split_by_hash
 
 __all__ = ["TabularData"]
 
@@ -120,9 +120,7 @@ class TabularData(RowData):
             return table.reset_index(drop=True).rename_axis("row")
         if self.row_id not in table.columns:
             raise ValueError(f"row_id={self.row_id!r} is no column: name one of {', '.join(map(repr, table.columns))}")
-        if table[self.row_id].isna().any():
-            absent = table[self.row_id].isna().sum()
-            raise ValueError(f"row_id={self.row_id!r}: {absent} rows have none; give each row its own, or leave it out")
+        refuse_unidentified(table[self.row_id])
         return table.set_index(self.row_id)
 
     def _later(self, path: str, *, learned: pd.Index) -> pd.DataFrame:

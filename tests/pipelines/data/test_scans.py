@@ -9,6 +9,7 @@ import torch
 
 from pipelines.data import DigitScans
 from pipelines.data.scans import PIXELS
+from pipelines.data.split import SPLITS
 
 
 def table(path: Path, rows: int = 200, ink: float = 0.0, order: int = 1) -> str:
@@ -61,6 +62,15 @@ def test_a_digit_that_is_none_is_told_in_one_line(tmp_path: Path, digit: float) 
     path = changed(table(tmp_path / "a.parquet"), digit=digit)
     with pytest.raises(ValueError, match=f"target 'digit' holds {float(digit)}; expected one of 0, 1, .*, 9$"):
         DigitScans(path=path).setup()
+
+
+def test_a_scan_needs_an_id_which_may_be_any_number(tmp_path: Path) -> None:
+    path = changed(table(tmp_path / "a.parquet"), row=[None, None, *range(2, 200)])
+    with pytest.raises(ValueError, match="row_id='row': 2 rows have none; give each its own"):
+        DigitScans(path=path).setup()
+    halves = DigitScans(path=changed(path, row=np.arange(200) / 2))
+    halves.setup()
+    assert len({int(i) for split in SPLITS for i in halves.rows(split).row_id}) == 200
 
 
 def test_scans_to_learn_from_need_a_digit(tmp_path: Path) -> None:

@@ -112,7 +112,7 @@ def test_an_argument_that_does_not_fit_is_told_in_one_line(build, options, words
 
 def test_a_row_without_an_id_is_refused(build, table):
     table.loc[3, "patient"] = None
-    with pytest.raises(ValueError, match="1 rows have none; give each row its own"):
+    with pytest.raises(ValueError, match="1 rows have none; give each its own"):
         build(table).setup()
 
 
