@@ -11,9 +11,24 @@ import importlib.util
 import sys
 from typing import TYPE_CHECKING
 
-__all__ = ["NAMESPACES", "Callback", "installed_namespaces", "loaded_namespaces"]
+__all__ = [
+    "NAMESPACES",
+    "STEP_HOOKS",
+    "Callback",
+    "installed_namespaces",
+    "loaded_namespaces",
+    "take_no_steps",
+]
 
 NAMESPACES = ("pytorch_lightning", "lightning.pytorch")
+STEP_HOOKS = (
+    "on_train_batch_start",
+    "on_before_zero_grad",
+    "on_before_backward",
+    "on_after_backward",
+    "on_before_optimizer_step",
+    "on_train_batch_end",
+)
 
 
 def loaded_namespaces() -> list[str]:
@@ -36,3 +51,13 @@ if TYPE_CHECKING:
     from pytorch_lightning.callbacks import Callback
 else:
     Callback = _callback()
+
+
+def take_no_steps(callback: Callback) -> None:
+    """Spare a callback the hooks of a training step that its class leaves as they are.
+
+    Lightning enters each hook of each callback in every step, at a cost, but for those that cannot be called.
+    """
+    for hook in STEP_HOOKS:
+        if getattr(type(callback), hook) is getattr(Callback, hook):
+            setattr(callback, hook, None)

@@ -15,7 +15,7 @@ import torch
 from safeguards.core.cost import rows_of_share, said_left_out
 from safeguards.core.errors import NotApplicable, RankError
 from safeguards.core.limit import judged
-from safeguards.core.predictions import Unsaid
+from safeguards.core.predictions import Unsaid, doubt
 from safeguards.core.ranks import describe
 from safeguards.core.repeats import Repeats, repeated
 from safeguards.core.rows import Rows
@@ -151,7 +151,7 @@ def _doubt(entry: Entry) -> None:
     unsaid = entry.unsaid
     rows, outside = entry.scene.ranks.sum(torch.tensor([unsaid.rows, int(unsaid.outside)])).tolist()
     if entry.safeguard.reads_outputs:
-        Unsaid(rows=rows, outside=bool(outside)).doubt()
+        doubt(rows, outside=bool(outside))
 
 
 def _too_little(safeguard: Safeguard, why: str) -> dict[str, Measurement]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import TYPE_CHECKING, Any, Literal, TypeGuard, get_args
 
@@ -28,6 +28,7 @@ __all__ = [
     "answered",
     "are_outputs",
     "as_logits",
+    "doubt",
     "forward",
     "given_by",
 ]
@@ -144,14 +145,15 @@ class StepOutputs:
         lockstep: bool,
         beside: Capture | None = None,
     ) -> None:
-        self._step, self._capture, self._batch_rows, self._make, self._check = step, capture, batch_rows, make, check
+        self._given = _logits_in(step)
+        self._capture, self._batch_rows, self._make, self._check = capture, batch_rows, make, check
         self._beside = beside
-        self.own_forward = capture is None and _logits_in(step) is None
+        self.own_forward = self._given is None and capture is None
         self.covers_batch = not self.own_forward or lockstep
 
     def __call__(self, rows: Rows) -> Tensor:
         if not self.own_forward:
-            return self._check(given_by(self._step, self._capture, self._batch_rows), rows.n)
+            return self._check(_or_captured(self._given, self._capture, self._batch_rows), rows.n)
         if rows.n == 0:
             return torch.empty(0)
         return self._check(self._make(rows.inputs), rows.n)
@@ -166,7 +168,10 @@ def given_by(step: Any, capture: Capture | None, n: int) -> Any:
 
     Raises what `Capture.output` does.
     """
-    given = _logits_in(step)
+    return _or_captured(_logits_in(step), capture, n)
+
+
+def _or_captured(given: Any, capture: Capture | None, n: int) -> Any:
     return capture.output(n) if given is None and capture is not None else given
 
 
@@ -178,23 +183,34 @@ def _logits_in(step: Any) -> Any:
 class Unsaid:
     """Single outputs of which nobody said what they are: how many rows, and whether any lies outside [0, 1]."""
 
-    rows: int = 0
     outside: bool = False
-    _next: int = 0
+    _counted: dict[int, int] = field(default_factory=dict)
 
-    def note(self, logits: Tensor, start: int) -> None:
-        """Take in outputs ``(N,)`` of a step that begins at row ``start``, once; NaN lies outside [0, 1]."""
-        if start >= self._next:
-            self.rows, self._next = self.rows + len(logits), start + len(logits)
+    @property
+    def rows(self) -> int:
+        return sum(self._counted.values())
+
+    def note(self, logits: Tensor, start: int, steps: Sequence[int] | None = None) -> None:
+        """Take in outputs ``(N,)`` from row ``start``; NaN lies outside [0, 1].
+
+        They are of one step, or of several with so many rows each. A step counts once, in whatever order they come.
+        """
+        for n in steps or [len(logits)]:
+            self._counted[start] = n
+            start += n
         self.outside |= not bool(((logits >= 0) & (logits <= 1)).all())
 
     def doubt(self) -> None:
         """Raise `NotApplicable` where they could be probabilities and are too many for chance."""
-        if self.rows >= ENOUGH_TO_DOUBT and not self.outside:
-            raise NotApplicable(
-                f"all {self.rows} single outputs lie in [0, 1]: "
-                'say output="probabilities", or output="logits" if they are'
-            )
+        doubt(self.rows, outside=self.outside)
+
+
+def doubt(rows: int, *, outside: bool) -> None:
+    """Raise `NotApplicable` where so many single outputs could be probabilities and are too many for chance."""
+    if rows >= ENOUGH_TO_DOUBT and not outside:
+        raise NotApplicable(
+            f'all {rows} single outputs lie in [0, 1]: say output="probabilities", or output="logits" if they are'
+        )
 
 
 def as_logits(raw: Any, n: int, output: Output | None, steps: Sequence[int] | None = None) -> Tensor:

@@ -34,12 +34,13 @@ def this_process() -> dict[str, Any]:
 
 def is_here(process: Mapping[str, Any]) -> bool:
     """Whether it ran on this host."""
-    return bool(process["host"] == socket.gethostname())
+    return bool(process.get("host") == socket.gethostname())
 
 
 def is_gone(process: Mapping[str, Any]) -> bool:
-    """Whether it ran on this host and runs no more. Of other hosts nobody knows."""
-    return is_here(process) and _started(int(process["pid"])) != process["started"]
+    """Whether it ran on this host and runs no more. Of other hosts, or by an odd record, nobody knows."""
+    pid, started = process.get("pid"), process.get("started")
+    return is_here(process) and isinstance(pid, int) and isinstance(started, str) and _started(pid) != started
 
 
 def _started(pid: int) -> str | None:

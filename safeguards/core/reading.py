@@ -145,7 +145,7 @@ class Reader:
                 return cast(Tensor, raw)
             logits = as_logits(raw, rows, how.output, step.steps)
             if logits.ndim == 1 and how.output is None:
-                unsaid.note(logits, step.start)
+                unsaid.note(logits, step.start, step.steps)
             return logits
 
         return StepOutputs(

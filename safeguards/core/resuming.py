@@ -12,13 +12,15 @@ from dataclasses import is_dataclass
 from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
+from safeguards.core.compat import STEP_HOOKS
+
 if TYPE_CHECKING:
     from safeguards.core.batch import BatchFields
     from safeguards.core.safeguard import Safeguard
 
 __all__ = ["key_of", "run_id_in", "take_over"]
 
-NOT_ASKED = ("label", "fields", "how")
+NOT_ASKED = ("label", "fields", "how", *STEP_HOOKS)
 JUDGED_BY = ("reaction", "on_error", "decide_on")
 
 UNDIVIDED = re.compile(r"(.+\[.*\])[0-9a-f]{8}", re.DOTALL)

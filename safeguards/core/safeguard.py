@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict, get_args
 
-from safeguards.core.compat import Callback
+from safeguards.core.compat import Callback, take_no_steps
 from safeguards.core.cost import Meter
 from safeguards.core.errors import ConfigurationError
 from safeguards.core.limit import DecideOn, Limit
@@ -69,7 +69,6 @@ class Safeguard(Callback):
     ``judges_weights`` is False where a verdict says nothing of the model, and so outlives the weights it came with.
     ``judged_by`` names arguments that change what is said of a number and not what it measures, as limits do: a resume
     that changes only those goes on with the same looks.
-    Hooks of a training step are None: a subclass that needs one defines it, without calling that of ``super()``.
     """
 
     topic: ClassVar[str]
@@ -81,10 +80,6 @@ class Safeguard(Callback):
     in_blocks = False
     judges_weights = True
     judged_by: ClassVar[tuple[str, ...]] = ()
-
-    # Lightning enters each hook of each callback in every step, at a cost, but for those that cannot be called.
-    on_train_batch_start = on_train_batch_end = on_before_zero_grad = None  # type: ignore[assignment]
-    on_before_backward = on_after_backward = on_before_optimizer_step = None  # type: ignore[assignment]
 
     def __init__(
         self,
@@ -116,6 +111,7 @@ class Safeguard(Callback):
         self._run: Run | None = None
         self._fit_run: Run | None = None
         self._state_key: str | None = None
+        take_no_steps(self)
 
     def prepare(self, scene: Scene) -> Any:
         """An empty state for one loader at one moment. Local and cheap."""

@@ -200,11 +200,12 @@ class Watch:
             return False
         with first.safeguard.meter.running(), nullcontext() if quiet else self._trace.hidden():
             part = self._reader.part(first, desk, step, fields)
-        if part is None or not group.block.fits(part):
-            self._show_block(group, desk)  # rows are seen in their order
-        if part is not None:
-            group.block.add(part)
-        return part is not None
+        if part is None:
+            return False
+        if not group.block.fits(part):
+            self._show_block(group, desk)
+        group.block.add(part)
+        return True
 
     def _show_block(self, group: Group, desk: Desk) -> None:
         """Local: what waits is read, and shown to every entry of the group."""

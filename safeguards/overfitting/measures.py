@@ -124,7 +124,8 @@ def _mean(values: Sequence[float]) -> float:
 
 def _variance(values: Sequence[float]) -> float:
     centre = _mean(values)
-    return math.fsum((np.asarray(values) - centre) ** 2) / (len(values) - 1)
+    with np.errstate(over="raise"):
+        return math.fsum((np.asarray(values) - centre) ** 2) / (len(values) - 1)
 
 
 def _t_quantile(share: float, freedom: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,12 +48,17 @@ def spools_below(place: Path) -> list[Path]:
 def left_below(place: Path) -> list[Path]:
     """Those of `spools_below` whose job is gone from this machine and whose run lacks something; nothing is sent.
 
-    A job that was killed told nobody but its spool.
+    A job that was killed told nobody but its spool. One that cannot be read here is passed over.
     """
-    return [folder for folder in spools_below(place) if _is_left(folder)]
+    left = []
+    for folder in spools_below(place):
+        with suppress(OSError):
+            left += [folder] if _is_left(folder) else []
+    return left
 
 
 def _is_left(folder: Path) -> bool:
+    """Raises ``OSError``."""
     if _has_arrived(folder, (folder / LINES).stat().st_size):
         return False
     entries = list(read(folder))

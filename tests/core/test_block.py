@@ -227,6 +227,20 @@ def test_rows_in_doubt_are_counted_once_beside_one_who_takes_no_blocks(tmp_path:
     assert [v.outcome for v in verdicts(job)] == [Outcome.PASS, Outcome.PASS]
 
 
+@pytest.mark.parametrize("own", [{3}, {1, 3}, {0}, {0, 2}])
+def test_rows_in_doubt_are_counted_once_where_some_steps_give_no_logits(tmp_path: Path, own: set[int]) -> None:
+    class Sometimes(Gives):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return super().forward(x)[:, :1].sigmoid()
+
+        def validation_step(self, batch: Any, index: int, dataloader_idx: int = 0) -> Any:
+            return {"logits": None if index in own else self(batch[0])}
+
+    (found,) = validated(tmp_path, Sometimes(), Counts())
+    assert found.outcome is Outcome.ERROR
+    assert "all 57 single outputs lie in [0, 1]" in found.reason
+
+
 def test_rows_in_doubt_that_wait_are_counted_where_a_later_step_is_read_by_itself(tmp_path: Path) -> None:
     class Half(Gives):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

@@ -186,9 +186,11 @@ def test_thirty_single_outputs_that_could_all_be_probabilities_are_doubted(
     outputs: torch.Tensor, doubted: bool
 ) -> None:
     unsaid = Unsaid()
-    for start, part in zip((0, 16), outputs.split(16), strict=True):
-        for _ in range(2):
-            unsaid.note(part, start)
+    parts = list(zip((0, 16), outputs.split(16), strict=True))
+    for start, part in [*reversed(parts), *parts]:
+        unsaid.note(part, start)
+    unsaid.note(outputs, 0, [16, len(outputs) - 16])
+    assert unsaid.rows == len(outputs)
     with pytest.raises(NotApplicable, match="all 30 single outputs") if doubted else nullcontext():
         unsaid.doubt()
 

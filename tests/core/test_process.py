@@ -28,6 +28,13 @@ def test_of_another_host_nobody_knows() -> None:
     assert not is_gone(elsewhere)
 
 
+@pytest.mark.parametrize("odd", [{"host": None}, {"pid": "x"}, {"pid": None}, {"started": None}])
+def test_by_a_record_that_lacks_something_nobody_knows(odd: dict[str, object]) -> None:
+    found = {**this_process(), "started": "1"} | odd
+    assert not is_gone(found)
+    assert not is_gone({name: value for name, value in found.items() if name not in odd})
+
+
 def test_a_process_that_has_ended_is_gone() -> None:
     with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as child:
         known = {**this_process(), "pid": child.pid, "started": process._started(child.pid)}

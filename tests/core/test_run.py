@@ -9,7 +9,6 @@ import pytest
 import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from pytorch_lightning.loggers import CSVLogger
-from pytorch_lightning.profilers import SimpleProfiler
 from torch.utils.data import DataLoader, IterableDataset
 
 from safeguards import BatchFields, Limit, Outcome, verdicts
@@ -32,28 +31,6 @@ def fit(root: Path, *callbacks: Any, module: Net | None = None, validation: Any 
 
 def outcomes(job: Any) -> list[Outcome]:
     return [verdict.outcome for verdict in verdicts(job)]
-
-
-def test_a_training_step_enters_no_hook_of_a_safeguard(tmp_path: Path) -> None:
-    profiler = SimpleProfiler()
-    fit(tmp_path, Accuracy(), Callback(), profiler=profiler)
-    entered = [name for name in profiler.recorded_durations if name.startswith("[Callback]")]
-    steps = ("batch_start", "batch_end", "zero_grad", "backward", "optimizer_step")
-    in_steps = [name for name in entered if name.endswith(steps) and "validation" not in name]
-    assert len(in_steps) == 6, "those of the callback beside it"
-    assert all(name.startswith("[Callback]Callback.") for name in in_steps)
-    assert sum("on_validation_batch_end" in name for name in entered) == 2
-
-
-def test_a_safeguard_may_have_a_hook_of_the_training_step(tmp_path: Path) -> None:
-    seen: list[int] = []
-
-    class Counts(Accuracy):
-        def on_train_batch_end(self, *hook: Any) -> None:
-            seen.append(hook[4])
-
-    fit(tmp_path, Counts(), max_epochs=1)
-    assert seen == [0, 1, 2, 3]
 
 
 def test_every_validation_is_judged_and_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -19,6 +19,9 @@ def test_the_doctor_tells_of_a_spool_that_a_killed_job_left(here: Path) -> None:
     left_behind(here, loss(0), name="job-3", owner=this_process())
     left_behind(here, loss(0), name="job-4", owner={**GONE, "host": "elsewhere"})
     left_behind(here, name="job-5")
+    (left_behind(here, loss(0), name="job-8") / LINES).open("a").write('{"kind": "process"}\n')
+    (here / "safeguards_spool" / "job-9").mkdir()
+    (here / "safeguards_spool" / "job-9" / LINES).symlink_to(here / "nowhere")
     (here / "safeguards_spool" / "job-6").mkdir()
     (here / "safeguards_spool" / "job-6" / LINES).write_text("nonsense")
     assert left_below(here) == left
