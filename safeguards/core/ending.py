@@ -45,7 +45,7 @@ WORTH_TELLING = 1.0
 class Summary:
     """What a run hands to every logger and callback that has ``publish_safeguards(summary)``, on rank 0.
 
-    ``ended`` is "finished", "stopped_for_safety", "raised" (by a verdict) or "crashed".
+    ``ended`` is "finished", "stopped_for_safety", "raised" (by a verdict), "killed" (it was told to end) or "crashed".
     """
 
     run_id: str

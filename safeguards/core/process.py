@@ -1,15 +1,20 @@
-"""Which process did something, whether it still lives (an id is given to another in time), and its variables."""
+"""Which process did something, whether it still lives (an id is given to another in time), and why it ends."""
 
 from __future__ import annotations
 
 import os
+import signal
 import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["environment", "is_gone", "is_here", "this_process"]
+__all__ = ["environment", "is_gone", "is_here", "this_process", "was_told_to_end"]
+
+BY_SIGNAL = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+TOLD = ("KeyboardInterrupt", "SIGTERMException")
+"""By name: Lightning has two namespaces."""
 
 
 @contextmanager
@@ -49,3 +54,12 @@ def _started(pid: int) -> str | None:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19]
     except OSError:
         return None
+
+
+def was_told_to_end(error: BaseException | None) -> bool:
+    """Whether a process that ends with this error was told to, by a key or a signal, and did not fail.
+
+    An exit with the code that a shell gives to such an end, 130 or 143, is one too.
+    """
+    by_code = isinstance(error, SystemExit) and error.code in BY_SIGNAL
+    return by_code or type(error).__name__ in TOLD

@@ -17,6 +17,7 @@ from safeguards.core.ending import Summary
 from safeguards.core.errors import LimitViolated
 from safeguards.core.files import local_root
 from safeguards.core.names import encode, labels
+from safeguards.core.process import was_told_to_end
 from safeguards.core.ranks import Ranks, describe
 from safeguards.core.safeguard import Safeguard
 from safeguards.core.stopping import Stop
@@ -240,8 +241,11 @@ class Run:
         ending.raise_what_is_fatal(self.safeguards, errors)
 
     def broken_off(self, trainer: Trainer, exception: BaseException) -> None:
-        """The job ends with an exception: no rank may wait for another any more."""
-        self.ended = "raised" if isinstance(exception, LimitViolated) else "crashed"
+        """The job ends with an exception: no rank may wait for another any more. What is closed already stays so."""
+        if not self._open:
+            return
+        otherwise = "killed" if was_told_to_end(exception) else "crashed"
+        self.ended = "raised" if isinstance(exception, LimitViolated) else otherwise
         self._watch, self._trained = None, False
         moment = Moment(stage="exception", epoch=trainer.current_epoch, step=trainer.global_step)
         new, how = self.verdicts[self._told :], f"the job ended with {describe(exception)}"
@@ -256,9 +260,12 @@ class Run:
         """The stage is over: print what is new and hand the whole to loggers, once, on rank 0."""
         if not self._open:
             return
-        self._open, self._watch = False, None
-        if trainer.state.fn == "predict":
-            return
+        self._watch = None
+        if trainer.state.fn != "predict":
+            self._conclude_stage(trainer)
+        self._open = False
+
+    def _conclude_stage(self, trainer: Trainer) -> None:
         stage = str(trainer.state.fn.value if trainer.state.fn else "")
         moment = Moment(stage=f"{stage}_end", epoch=trainer.current_epoch, step=trainer.global_step)
         due = [s for s in self.safeguards if stage == "fit" or s.judges_at == "validation"]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from safeguards.core.process import was_told_to_end
 from safeguards.core.redact import known_secrets, redact_tree
 from safeguards.core.verdict import Verdict
 from safeguards.tracking.breaker import Breaker
@@ -97,7 +99,8 @@ class StudyTracker:
     def keep(self, study: Study, files: Files, *, last: bool = False) -> bool:
         """Keep the trials that have ended, and ``files`` by name as artifacts of the parent; False when that failed.
 
-        ``last`` closes the parent run, and asks a store again that was away a moment ago.
+        ``last`` closes the parent run, as killed where a search was told to end, and asks a store again that was away a
+        moment ago.
         """
         return self._breaker.attempt("study", lambda: self._keep(study, files, last=last), insist=last)
 
@@ -118,7 +121,7 @@ class StudyTracker:
             _upload(client, parent, files)
             client.update_run(parent, status="RUNNING")
             if last:
-                client.set_terminated(parent, "FINISHED")
+                client.set_terminated(parent, "KILLED" if was_told_to_end(sys.exc_info()[1]) else "FINISHED")
 
     def _open(self) -> tuple[MlflowClient, str]:
         from mlflow.tracking import MlflowClient

@@ -22,6 +22,7 @@ from lightning_utilities.core.rank_zero import rank_zero_only
 from safeguards.core.compat import installed_namespaces, loaded_namespaces
 from safeguards.core.errors import ConfigurationError
 from safeguards.core.names import encode
+from safeguards.core.process import was_told_to_end
 from safeguards.core.redact import known_secrets, redact, redact_tree
 from safeguards.tracking.artifacts import stage
 from safeguards.tracking.context import VERSIONS, versions
@@ -308,7 +309,7 @@ def _status(status: str) -> str:
     """As MLflow calls it. A job that was told to end, by a signal or a key, was killed and did not fail."""
     if status in ("success", "finished"):
         return "FINISHED"
-    told = type(sys.exc_info()[1]).__name__ in ("KeyboardInterrupt", "SIGTERMException")
+    told = was_told_to_end(sys.exc_info()[1])
     return "KILLED" if status == "failed" and told else status.upper()
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 
 from safeguards import Outcome, SafeguardError, verdicts
 from tests.helpers.toys import Accuracy, Net, loader, trainer
@@ -43,6 +44,42 @@ def test_a_crash_at_the_step_of_the_judgement_leaves_its_verdict(tmp_path: Path)
     with pytest.raises(RuntimeError):
         job.fit(AtOnce(), loader(64), loader())
     assert outcomes(job) == [Outcome.PASS]
+
+
+class Publishes(pl.Callback):
+    """Notes how each run that is handed over ended; the first time it fails on the way."""
+
+    def __init__(self, *, fails: BaseException | None = None) -> None:
+        self.fails, self.ended = fails, list[str]()
+
+    def publish_safeguards(self, summary: Any) -> None:
+        self.ended.append(summary.ended)
+        if self.fails is not None and len(self.ended) == 1:
+            raise self.fails
+
+
+class FailsAtTheEnd(pl.Callback):
+    def teardown(self, trainer: Any, pl_module: Any, stage: str) -> None:
+        raise RuntimeError("the disk is full")
+
+
+def test_what_fails_once_the_run_is_closed_says_nothing_of_its_verdicts(tmp_path: Path) -> None:
+    told = Publishes()
+    job = trainer(tmp_path, Accuracy(), told, FailsAtTheEnd(), max_epochs=1)
+    with pytest.raises(RuntimeError, match="disk is full"):
+        job.fit(Net(), loader(64), loader())
+    assert outcomes(job) == [Outcome.PASS]
+    assert told.ended == ["finished"]
+
+
+@pytest.mark.parametrize(("code", "ended"), [(143, "killed"), (1, "crashed")])
+def test_what_ends_a_run_as_it_is_closed_closes_it_in_its_own_words(tmp_path: Path, code: int, ended: str) -> None:
+    told = Publishes(fails=SystemExit(code))
+    job = trainer(tmp_path, Accuracy(), told, max_epochs=1)
+    with pytest.raises(SystemExit):
+        job.fit(Net(), loader(64), loader())
+    assert outcomes(job) == [Outcome.PASS]
+    assert told.ended == ["finished", ended]
 
 
 @pytest.mark.parametrize("late", ["double_check", "finish"])

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 
 import pytest
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 
 from safeguards.core import process
-from safeguards.core.process import environment, is_gone, is_here, this_process
+from safeguards.core.process import environment, is_gone, is_here, this_process, was_told_to_end
 
 
 def test_this_process_lives_here() -> None:
@@ -49,3 +51,20 @@ def test_the_environment_comes_back(monkeypatch: pytest.MonkeyPatch) -> None:
     with environment({"ONE": "x", "TWO": "y"}):
         assert (os.environ["ONE"], os.environ["TWO"]) == ("x", "y")
     assert (os.environ["ONE"], os.environ.get("TWO")) == ("1", None)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (KeyboardInterrupt(), True),
+        (SIGTERMException(), True),
+        (SystemExit(128 + signal.SIGTERM), True),
+        (SystemExit(128 + signal.SIGINT), True),
+        (SystemExit(1), False),
+        (SystemExit(), False),
+        (RuntimeError("143"), False),
+        (None, False),
+    ],
+)
+def test_who_is_told_to_end_is_known_from_who_fails(error: BaseException | None, told: bool) -> None:
+    assert was_told_to_end(error) is told

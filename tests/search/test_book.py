@@ -48,17 +48,21 @@ def test_a_store_that_is_away_costs_the_search_nothing(written, tmp_path, monkey
     assert len([record for record in caplog.records if "tracking failed" in record.getMessage()]) == 1
 
 
-def test_it_is_closed_when_the_search_breaks(written, tmp_path, kept):
+@pytest.mark.parametrize(
+    ("error", "status"),
+    [(KeyboardInterrupt(), "KILLED"), (SystemExit(143), "KILLED"), (ValueError("a fault"), "FINISHED")],
+)
+def test_it_is_closed_when_the_search_breaks(written, tmp_path, kept, error, status):
     one = trials(tmp_path, logger=LOGGER, storage=kept)
     run(one, 1)
 
     def interrupted(_):
-        raise KeyboardInterrupt
+        raise error
 
-    with pytest.raises(KeyboardInterrupt), one.book.kept(interrupted) as heard:
+    with pytest.raises(type(error)), one.book.kept(interrupted) as heard:
         one.book.search.run(one.train, trials=3, told=heard)
     client = MlflowClient(f"sqlite:///{tmp_path}/mlflow.db")
     runs = client.search_runs([client.get_experiment_by_name("toy").experiment_id])
     (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]
-    assert parent.info.status == "FINISHED"
+    assert parent.info.status == status
     assert parent.data.tags["safeguards.study.trials"] == "1 complete, 0 pruned, 1 failed"

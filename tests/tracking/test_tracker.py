@@ -80,10 +80,18 @@ def test_a_stop_for_safety_is_told_from_a_finished_run(here: Path, reaction: str
     assert run.data.tags["safeguards.outcome"] == "FAIL"
 
 
-def test_a_fit_that_is_interrupted_was_killed(here: Path) -> None:
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (KeyboardInterrupt(), ("KILLED", "killed")),
+        (SystemExit(143), ("KILLED", "killed")),
+        (SystemExit(1), ("FAILED", "crashed")),
+    ],
+)
+def test_a_fit_that_is_told_to_end_was_killed(here: Path, error: BaseException, told: tuple[str, str]) -> None:
     class Interrupt(pl.Callback):
         def on_train_batch_end(self, trainer: Any, module: Any, outputs: Any, batch: Any, index: int) -> None:
-            raise KeyboardInterrupt
+            raise error
 
     made = jobs.trainer(MLflowTracker(), here)
     made.callbacks.append(Interrupt())
@@ -94,7 +102,7 @@ def test_a_fit_that_is_interrupted_was_killed(here: Path) -> None:
     finally:
         signal.signal(signal.SIGINT, handler)
     [run] = runs(here)
-    assert (run.info.status, run.data.tags["safeguards.ended"]) == ("KILLED", "crashed")
+    assert (run.info.status, run.data.tags["safeguards.ended"]) == told
 
 
 def test_a_test_after_the_fit_and_a_second_fit_go_on_in_the_run(here: Path) -> None:
