@@ -138,6 +138,10 @@ class Exchange:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Nobody is heard any more, and who waits for an answer is told so. Again is harmless."""
         self._server.server_close()
         self._folder.cleanup()
 

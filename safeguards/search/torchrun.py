@@ -66,6 +66,7 @@ class Torchrun:
             try:
                 in_time = self._attend(keeper, exchange)
             finally:
+                exchange.close()  # who speaks now would wait for an answer, and not close what it has open
                 members.end_all(keeper, _mark(exchange.address))
         if not in_time:
             raise TrialFailed(f"it took longer than {self.seconds:g} seconds and was ended")

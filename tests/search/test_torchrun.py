@@ -103,6 +103,15 @@ def test_a_trial_that_takes_too_long_is_ended(tmp_path):
         run("wait", tmp_path, seconds=3.0)
 
 
+def test_a_trial_of_a_search_that_ends_waits_for_no_answer_and_has_time_to_close_what_is_open(tmp_path):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run("told", tmp_path, prune=interrupted)
+    assert sorted(path.name for path in tmp_path.glob("closed*")) == ["closed0", "closed1"]
+
+
 def test_when_the_search_is_killed_its_trial_ends_too(tmp_path):
     """With no word to anybody, as by a system without memory; two workers and their children are deaf to signals."""
     code = "import sys, pathlib, tests.search.test_torchrun as it; it.run('hang', pathlib.Path(sys.argv[1]))"

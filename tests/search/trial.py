@@ -3,6 +3,7 @@
 Those of the first half import nothing heavy, so that each costs little more than its launcher.
 """
 
+import contextlib
 import json
 import os
 import signal
@@ -47,6 +48,31 @@ def wait(where):
     time.sleep(600)
 
 
+def say(message):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
+        line.connect(os.environ["SAFEGUARDS_TRIAL"])
+        line.sendall(json.dumps(message).encode() + b"\n")
+        line.recv(100)
+
+
+def told(where):
+    """Reports once all processes listen, and waits; one that is told to end says so and keeps that it has closed."""
+
+    def end(*_):
+        with contextlib.suppress(OSError):
+            say({"ended": {"state": "failed", "reason": "told", "values": {}, "violations": {}, "verdicts": []}})
+        Path(where, f"closed{RANK}").touch()
+        os._exit(1)
+
+    signal.signal(signal.SIGTERM, end)
+    Path(where, f"listens{RANK}").touch()
+    while len(list(Path(where).glob("listens*"))) < WORLD:
+        time.sleep(0.01)
+    if RANK == 0:
+        say({"report": {"step": 1, "value": 0.5}})
+    time.sleep(600)
+
+
 def silent(where):
     """Ends well without a word."""
 
@@ -67,10 +93,7 @@ def finished(where):
     if RANK == 0:
         ending = {"state": "complete", "reason": "", "verdicts": []}
         ending |= {"values": {"score": 0.5}, "violations": {"toy/accuracy": -0.5}}
-        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as line:
-            line.connect(os.environ["SAFEGUARDS_TRIAL"])
-            line.sendall(json.dumps({"ended": ending}).encode() + b"\n")
-            line.recv(100)
+        say({"ended": ending})
 
 
 def finished_and_died(where):
