@@ -19,6 +19,9 @@ from safeguards.core.names import encode
 
 __all__ = ["Commands"]
 
+TOLD = (-signal.SIGTERM, 128 + signal.SIGTERM)
+"""How a command ends that was told to: at once, or on a way out of its own."""
+
 LAST_SECONDS = 10.0
 """How long a command that was told to end has before it is killed."""
 
@@ -49,7 +52,8 @@ class Commands:
             yield lock
 
     def run_alone(self, name: str, words: Sequence[str], lock: int) -> int | None:
-        """The exit code, once it has ended; None where `end_all` ended it, or had been called before.
+        """The exit code, once it has ended; None where `end_all` ended it or had been called before, or where SIGTERM
+        ended it after that: whoever tells a scheduler to end may tell all that it started.
 
         Raises `SafeguardError` for a command that cannot be run.
         """
@@ -60,7 +64,8 @@ class Commands:
             code = process.wait()
             with self._lock:
                 del self._running[name]
-                return None if name in self._ended else code
+                told_too = self._closed and code in TOLD
+                return None if told_too or name in self._ended else code
 
     def _begin(self, name: str, words: Sequence[str], lock: int, log: BinaryIO) -> subprocess.Popen[bytes] | None:
         with self._lock:

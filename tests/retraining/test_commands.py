@@ -15,6 +15,7 @@ from safeguards.core.errors import AlreadyRunning, SafeguardError
 from safeguards.retraining import Commands
 
 WAITS = ["sh", "-c", "echo $$ > pid; exec sleep 60"]
+TOLD = ["sh", "-c", "trap 'exit 143' TERM; echo $$ > pid; while :; do sleep 0.01; done"]
 
 
 def until(true: Callable[[], object]) -> None:
@@ -71,6 +72,29 @@ def test_what_ends_in_time_is_not_ended(commands: Commands) -> None:
     assert commands.end_all(patience=30.0) == []
     thread.join()
     assert ended == [3]
+
+
+@pytest.mark.parametrize("words", [WAITS, TOLD])
+def test_what_is_told_to_end_together_with_its_scheduler_has_not_come_to_its_end(
+    commands: Commands, words: list[str]
+) -> None:
+    thread, ended = began(commands, words)
+    until(Path("pid").read_text)
+    closing = threading.Thread(target=lambda: ended.append(commands.end_all(patience=60.0) == []))
+    closing.start()
+    until(lambda: commands._closed)
+    os.kill(int(Path("pid").read_text()), signal.SIGTERM)
+    for one in (thread, closing):
+        one.join()
+    assert sorted(map(str, ended)) == ["None", "True"]
+
+
+def test_what_is_told_to_end_by_another_has_ended(commands: Commands) -> None:
+    thread, ended = began(commands, WAITS)
+    until(Path("pid").read_text)
+    os.kill(int(Path("pid").read_text()), signal.SIGTERM)
+    thread.join()
+    assert ended == [-signal.SIGTERM]
 
 
 def test_the_lock_is_the_commands_own(commands: Commands) -> None:
