@@ -7,7 +7,7 @@ It asks for drift, performance by group, calibration and the shift of prediction
 last n audits alarmed. An opened retraining is trained by the next `python -m pipelines.retrain`. The same delivery with
 the same model and settings is one audit: called again it says how it ended. Exit codes: 0 no retraining was opened; 7
 one was; 4 there is no model in production; 5 another live audit of this model is at work; 6 the data are refused; 1 it
-broke; 2 the configuration is wrong. (`safeguards audit` is another thing: it checks the registry.)
+broke; 2 the configuration is wrong; 143 SIGTERM ended it. (`safeguards audit`, which checks the registry, is another.)
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from typing import Any
 from jsonargparse.typing import Path_fr
 
 from pipelines.codes import Parser, conclude, fields_of, without_places
+from pipelines.told import ends_when_told
 from safeguards.gate import Policy
 from safeguards.retraining import Held, Job, LiveCheck, Look, Notice, Shelf, Trigger, only_one
 from safeguards.tracking import ModelRegistry
@@ -116,4 +117,4 @@ def command() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(command())
+    sys.exit(ends_when_told(command))

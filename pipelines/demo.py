@@ -24,7 +24,8 @@ import safeguards.deepspeed  # noqa: F401 - "deepspeed_cpu_stage_2" can be named
 from pipelines.data import DiabetesStudy, Digits
 from pipelines.data.rows import RowData
 from pipelines.models import ImageNet8, TabularNet
-from pipelines.processes import EndsWhenTold, SIGTERMException, code_when_told, is_first, leave_group
+from pipelines.processes import JobTrainer, is_first, leave_group
+from pipelines.told import ends_when_told
 from safeguards import (
     AdversarialEvaluation,
     BatchFields,
@@ -56,7 +57,7 @@ class Study:
     who: str
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
+def main(arguments: Sequence[str] | None = None) -> int:
     """The steps of the job, in order; every process runs them."""
     asked = _parse(arguments)
     _hush()
@@ -66,13 +67,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     study = STUDIES[asked.data]()
     watching = guards(study)
     tracker = MLflowTracker(experiment_name=asked.data, tracking_uri=f"sqlite:///{FOLDER / 'mlflow.db'}")
-    trainer = Trainer(
+    trainer = JobTrainer(
         accelerator="cpu",
         devices=2,
         strategy="deepspeed_cpu_stage_2",
         max_epochs=EPOCHS,
         check_val_every_n_epoch=LOOK_EVERY,
-        callbacks=[*watching, Progress(quiet=asked.quiet), EndsWhenTold()],
+        callbacks=[*watching, Progress(quiet=asked.quiet)],
         logger=tracker,
         log_every_n_steps=5,
         default_root_dir=FOLDER,
@@ -84,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if trainer.is_global_zero:
         print(conclusion(study, verdicts(trainer), tracker))
     leave_group()
+    return 0
 
 
 def diabetes() -> Study:
@@ -197,11 +199,6 @@ def _hush() -> None:
 
 if __name__ == "__main__":
     try:
-        main()
+        sys.exit(ends_when_told(main))
     except SafeguardError as error:
         sys.exit(f"error: {safe_line(error)}")
-    except SIGTERMException:
-        if is_first():
-            print("error: told to end (SIGTERM) before training had ended", file=sys.stderr)
-        leave_group()
-        sys.exit(code_when_told())

@@ -1,60 +1,38 @@
-"""What the processes of a job do at its end, also when they are told to end."""
+"""The processes of a job: how they are told to end, and what they do at their end."""
 
 from __future__ import annotations
 
 import os
-import signal
-import threading
-from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from typing import Any
 
+import pytorch_lightning
 import torch
-from pytorch_lightning import Callback, LightningModule, Trainer
-from pytorch_lightning.utilities.exceptions import SIGTERMException
 
-if TYPE_CHECKING:
-    from types import FrameType
+from pipelines.told import keep_sigterm, tell_too
 
-__all__ = ["TOLD_TO_END", "EndsWhenTold", "SIGTERMException", "code_when_told", "is_first", "leave_group"]
-
-TOLD_TO_END = 128 + signal.SIGTERM
-"""The exit code of a job that SIGTERM ended, as a shell gives it."""
+__all__ = ["JobTrainer", "is_first", "leave_group"]
 
 
-class EndsWhenTold(Callback):
-    """SIGTERM to the first process ends every process of a fit where it is, as Ctrl-C does; a second ends it at once.
+class JobTrainer(pytorch_lightning.Trainer):
+    """Lightning's, less its handler of SIGTERM where `ends_when_told` is at work.
 
-    Lightning's own handler makes a collective out of turn: which one of the other process it meets is chance, and where
-    it meets another kind both wait until the process group times out.
+    That one makes a collective out of turn: which one of the other process it meets is chance, and where it meets
+    another kind both wait until the process group times out.
     """
 
-    def on_sanity_check_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Lightning has set its handler, and puts back at the end of the fit what was there before."""
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, partial(_end, trainer))
+    def __init__(self, **given: Any) -> None:
+        super().__init__(**given)
+        tell_too(self.strategy.launcher)
 
-    on_train_start = on_sanity_check_start
-
-
-def _end(trainer: Trainer, number: int, _: FrameType | None) -> NoReturn:
-    """The others once: a group that is told together is told again by its first process."""
-    signal.signal(signal.SIGTERM, signal.SIG_DFL if is_first() else signal.SIG_IGN)
-    if trainer.strategy.launcher is not None:
-        trainer.strategy.launcher.kill(number)
-    raise SIGTERMException
+    def _run_stage(self) -> Any:
+        """Lightning has just set its handler, and puts back at the end what was there before."""
+        keep_sigterm()
+        return super()._run_stage()
 
 
 def is_first() -> bool:
     """Whether this is the process that was started by hand, and the others by it."""
     return os.environ.get("LOCAL_RANK", "0") == "0"
-
-
-def code_when_told() -> int:
-    """What a process exits with that was told to end.
-
-    0 but for the first: Lightning kills that one before it has ended in order where another leaves with any other code.
-    """
-    return TOLD_TO_END if is_first() else 0
 
 
 def leave_group() -> None:

@@ -6,7 +6,8 @@
 The same delivery with the same configuration is one job: called again after a crash or kill -9 it goes on, called again
 after its end it says how it ended. Exit codes: 0 the challenger is champion now; 3 the gate kept the champion, the
 safeguards ended the training, or another model is champion since; 4 nothing called for a retraining; 5 another
-retraining of this model is at work; 6 the data are refused; 1 it broke; 2 the configuration is wrong.
+retraining of this model is at work; 6 the data are refused; 1 it broke; 2 the configuration is wrong; 143
+SIGTERM ended it.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import Any, Literal
 from jsonargparse.typing import Path_fr
 
 from pipelines.codes import Parser, conclude, fields_of, without_places
+from pipelines.told import ends_when_told
 from pipelines.train import FIT, read
 from safeguards import ConfigurationError, SafeguardError
 from safeguards.card import Stated
@@ -178,4 +180,4 @@ def command() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(command())
+    sys.exit(ends_when_told(command))

@@ -4,7 +4,7 @@
     python -m pipelines.search --config conf/search.yaml --trials 40
 
 Exit codes: 0 a trial keeps every limit; 4 none does, and the closest are printed; 1 it broke; 2 the configuration is
-wrong.
+wrong; 143 SIGTERM ended it.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from jsonargparse.typing import Path_fr
 from tqdm import tqdm
 
 from pipelines.codes import Parser, conclude
+from pipelines.told import ends_when_told
 from pipelines.train import FIT, read
 from safeguards.search import (
     Again,
@@ -132,4 +133,4 @@ def command() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(command())
+    sys.exit(ends_when_told(command))

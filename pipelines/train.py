@@ -5,7 +5,7 @@
     python -m pipelines.train fit --config conf/train.yaml --trainer.callbacks+=conf/safeguards/fairness.yaml
 
 A later ``--config`` goes over an earlier one. Exit codes: 0 the job ran, whatever the verdicts; 1 it broke; 2 the
-configuration is wrong; 3 a safeguard with ``reaction: raise`` ended it.
+configuration is wrong; 3 a safeguard with ``reaction: raise`` ended it; 143 SIGTERM did.
 """
 
 from __future__ import annotations
@@ -22,7 +22,8 @@ from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 
 import safeguards.deepspeed
 from pipelines import data, models
-from pipelines.processes import leave_group
+from pipelines.processes import JobTrainer, leave_group
+from pipelines.told import ends_when_told
 from pipelines.typos import one_line
 from safeguards import ConfigurationError, LimitViolated
 from safeguards.tracking import SaveConfig, safe_line
@@ -104,6 +105,7 @@ def _command_line(kind: type[LightningCLI], args: list[str] | None, *, run: bool
         subclass_mode_data=True,
         parser_class=_Parser,
         save_config_callback=SaveConfig,
+        trainer_class=JobTrainer,
         args=args,
         run=run,
     )
@@ -125,4 +127,4 @@ def command() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(command())
+    sys.exit(ends_when_told(command))

@@ -1,20 +1,14 @@
 """The main job, run as a user runs it: a command, two processes, one answer."""
 
-import contextlib
-import os
 import re
-import signal
 import sqlite3
-import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from pipelines.demo import STUDIES, guards, main, what_rows_show
 from safeguards import Moment, Outcome, Verdict
-from tests.helpers.children import SECONDS, surroundings
 from tests.helpers.launch import run
 
 TOPICS = ("overfitting", "fairness", "adversarial", "drift")
@@ -111,36 +105,3 @@ def test_the_job_answers_once_on_two_processes(places, jobs, data):
     (told,) = re.findall(r"^MLflow run: +(\w+); to see it: .*sqlite:///demo/mlflow\.db$", done.stdout, flags=re.M)
     with sqlite3.connect(places[data] / "demo" / "mlflow.db") as store:
         assert store.execute("select run_uuid, status from runs").fetchall() == [(told, "FINISHED")]
-
-
-MOST_SECONDS_TO_END = 60  # of a busy machine; where Lightning's handler hangs, the process group waits half an hour
-
-
-def test_a_job_that_is_told_to_end_ends_in_seconds_and_says_so(tmp_path):
-    command = [sys.executable, "-m", "pipelines.demo", "--data", "diabetes"]
-    given = {"cwd": tmp_path, "env": os.environ | surroundings(os.environ) | {SECONDS: "1800"}}
-    with subprocess.Popen(
-        command, **given, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True
-    ) as job:
-        try:
-            assert any("epoch 4 of" in line for line in job.stdout)
-            job.send_signal(signal.SIGTERM)
-            _, errors = job.communicate(timeout=MOST_SECONDS_TO_END)
-            assert job.returncode == 128 + signal.SIGTERM
-            assert errors.count("error: told to end (SIGTERM) before training had ended\n") == 1
-            assert "Traceback" not in errors
-            assert gone(job.pid)
-        finally:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(job.pid, signal.SIGKILL)
-
-
-def gone(group):
-    """Whether no process of the group is left, soon."""
-    for _ in range(10 * MOST_SECONDS_TO_END):
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.1)
-    return False

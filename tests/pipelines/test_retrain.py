@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,13 +18,16 @@ import yaml
 
 from pipelines import deliver, retrain
 from pipelines.data.scans import PIXELS
+from pipelines.told import ends_when_told
 from safeguards.core.errors import EvidenceError
 from safeguards.gate import Record
+from safeguards.search.members import marked
 from safeguards.tracking import ModelRegistry
 from tests.helpers.children import GROUP_SECONDS
 from tests.helpers.killing import begun, ended, killed_before
 
 CONF = Path(__file__).parents[2] / "conf"
+LONGEST_SECONDS = 200.0
 STEPS = ("meet", "look", "train", "compare", "seal", "rule", "card", "tell")
 LENIENT = {
     "class_path": "safeguards.FairnessCheck",
@@ -84,6 +88,24 @@ def asked(place: Path, delivery: str, *more: str) -> list[str]:
 def run(monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> int:
     monkeypatch.setattr(sys, "argv", ["retrain", *arguments])
     return retrain.command()
+
+
+def test_told_to_end_as_it_trains_it_says_so_and_leaves_nothing_that_counts(
+    place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    arguments = asked(place, "first", f"--directory={place / 'cut'}")
+    child = begun(lambda: ends_when_told(lambda: run(monkeypatch, arguments)))
+    until = time.monotonic() + LONGEST_SECONDS
+    while not list(place.glob("cut/scans/jobs/*/*-train.part/processes/**/stdout.log")):
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    os.kill(child, signal.SIGTERM)
+    assert ended(child) == 128 + signal.SIGTERM
+    assert capfd.readouterr().err == "error: told to end (SIGTERM) before it was done\n"
+    assert not marked(f"MLFLOW_TRACKING_URI=sqlite:///{place / 'store.db'}")
+    assert ModelRegistry("scans").champion() is None
+    (job,) = place.glob("cut/scans/jobs/*")
+    assert sorted(path.name[3:] for path in job.iterdir()) == ["look", "meet", "train.part"]
 
 
 def test_killed_at_every_step_it_ends_as_if_nothing_had_happened(

@@ -50,7 +50,7 @@ def test_a_store_that_is_away_costs_the_search_nothing(written, tmp_path, monkey
 
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(KeyboardInterrupt(), "KILLED"), (SystemExit(143), "KILLED"), (ValueError("a fault"), "FINISHED")],
+    [(KeyboardInterrupt(), "KILLED"), (ValueError("a fault"), "FINISHED")],
 )
 def test_it_is_closed_when_the_search_breaks(written, tmp_path, kept, error, status):
     one = trials(tmp_path, logger=LOGGER, storage=kept)
