@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import os
 import re
 import runpy
 import subprocess
@@ -17,13 +18,14 @@ import yaml
 
 from pipelines import audit, retrain
 from pipelines.codes import FAILURES
+from pipelines.told import TOLD_TO_END
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDER = ROOT / "docs" / "schedules"
 PAGE = (ROOT / "docs" / "retraining.md").read_text()
 FILES = sorted(path for path in FOLDER.iterdir() if path.is_file())
 CODES = {"retrain": set(retrain.CODES.values()), "audit": set(audit.CODES.values())}
-BROKEN = set(FAILURES.values())
+BROKEN = {*FAILURES.values(), TOLD_TO_END}
 ANSWERS = (CODES["retrain"] | CODES["audit"]) - {0}
 NO_RETRY_CHANGES = {2, 6}
 
@@ -124,6 +126,23 @@ def test_answers_end_a_job_well(
     assert container["command"] == ["sh", "-c"]
     found = ran(container["args"][0], tmp_path, {"audit": audited, "retrain": retrained})
     assert found == (ends, [f"pipelines.{call}" for call in calls])
+
+
+@pytest.mark.parametrize("name", ["audit", "retrain"])
+def test_a_pod_that_is_told_to_end_tells_its_pipeline_and_waits_for_its_end(name: str, tmp_path: Path) -> None:
+    (container,) = cronjobs()[name]["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    python = tmp_path / "python"
+    waits = "for i in $(seq 1000); do sleep 0.02; done"
+    python.write_text(f'#!/bin/sh\ntrap "sleep 0.2; echo closed; exit 143" TERM\necho "$2"\n{waits}\n')
+    python.chmod(0o755)
+    path = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    with subprocess.Popen(["/bin/sh", "-c", container["args"][0]], env=path, stdout=subprocess.PIPE, text=True) as pod:
+        assert pod.stdout is not None
+        assert pod.stdout.readline() == f"pipelines.{name}\n"
+        pod.terminate()
+        assert pod.wait(60) == 143
+        os.set_blocking(pod.stdout.fileno(), False)
+        assert pod.stdout.read() == "closed\n"
 
 
 def constants(path: Path) -> dict[str, object]:
