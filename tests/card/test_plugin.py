@@ -20,6 +20,7 @@ import pytest
 from safeguards.card.plugin import create_app
 from safeguards.core.errors import ConfigurationError
 from tests.helpers.markup import Parsed
+from tests.helpers.mlflow_server import QUIET
 from tests.helpers.ports import held_port
 from tests.helpers.runs import kept, verdict
 
@@ -69,7 +70,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> It
     command += ["--workers", "1", "--static-prefix", PREFIX]
     command += ["--backend-store-uri", f"sqlite:///{database}", "--artifacts-destination", str(place / "kept")]
     path = os.pathsep.join([str(installed(place / "site")), os.environ["PYTHONPATH"]])
-    environment = {**os.environ, "PYTHONPATH": path, "MLFLOW_DISABLE_TELEMETRY": "true", "OMP_NUM_THREADS": "1"}
+    environment = {**os.environ, **QUIET, "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
     with held_port() as port, (place / "log").open("wb") as log:
         command += ["--port", str(port)]
         process = subprocess.Popen(command, cwd=place, env=environment, stdout=log, stderr=log, start_new_session=True)

@@ -12,12 +12,13 @@ import time
 import urllib.request
 from pathlib import Path
 
-__all__ = ["Server"]
+__all__ = ["QUIET", "Server"]
 
 START_SECONDS = 240.0
 FIRST = "/api/2.0/mlflow/experiments/get?experiment_id=0"
 """It opens the database for the first who asks of it, which takes seconds that no client under test should wait."""
 QUIET = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "DO_NOT_TRACK": "true", "MLFLOW_DISABLE_TELEMETRY": "true"}
+"""Its own jobs are eight interpreters more, which no test asks for anything."""
 
 
 class Server:
