@@ -1,4 +1,5 @@
-"""What every Python that a test starts is given, by whatever starts it: the project, and short process groups.
+"""What every Python that a test starts is given, by whatever starts it: the project, short process groups, and leave to
+keep what it compiled, which a hundred others would compile again.
 
 Torch's own default is half an hour, in which a test that hangs would say nothing. See startup/sitecustomize.py.
 """
@@ -22,4 +23,8 @@ GROUP_SECONDS = 60.0
 def surroundings(inherited: Mapping[str, str]) -> dict[str, str]:
     """The environment variables to set over ``inherited``."""
     path = [str(STARTUP), str(ROOT), *filter(None, inherited.get("PYTHONPATH", "").split(os.pathsep))]
-    return {"PYTHONPATH": os.pathsep.join(dict.fromkeys(path)), SECONDS: str(GROUP_SECONDS)}
+    return {
+        "PYTHONPATH": os.pathsep.join(dict.fromkeys(path)),
+        "PYTHONDONTWRITEBYTECODE": "",
+        SECONDS: str(GROUP_SECONDS),
+    }
