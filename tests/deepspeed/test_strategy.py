@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import sys
@@ -25,6 +26,7 @@ ZERO = Path(__file__).with_name("zero.py")
 CONF = [*ZERO.parents[2].glob("conf/deepspeed/*.yaml"), ZERO.parents[2] / "conf" / "strategy" / "cpu2.yaml"]
 NAMES = [f"deepspeed_cpu_stage_{stage}" for stage in (1, 2, 3)]
 SCRIPT = f"""
+import json
 import os
 import sys
 sys.path.insert(0, {str(ZERO.parent)!r})
@@ -41,6 +43,7 @@ trainer = zero.import_module("pytorch_lightning").Trainer(
 )
 trainer.fit(zero.net(), zero.loader())
 os.write(1, b"ended %d of %d\\n" % (trainer.global_rank, trainer.world_size))
+os.write(1, json.dumps(zero.known()).encode() + b"\\n")
 """
 
 
@@ -52,8 +55,9 @@ def builds(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def pair(builds: Path) -> list[dict[str, Any]]:
     files = [str(file) for file in CONF]
-    results = launch(f"{ZERO}:everything", world=2, env={"TORCH_EXTENSIONS_DIR": str(builds)}, files=files)
-    return [result.value for result in results]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TORCH_EXTENSIONS_DIR", str(builds))
+        return [result.value for result in launch(f"{ZERO}:everything", world=2, files=files)]
 
 
 @pytest.fixture(scope="module")
@@ -154,16 +158,6 @@ def test_one_line_of_each_file_turns_it_to_lightnings_own_strategy_checked(file:
     assert built._timeout == timedelta(minutes=5)
 
 
-def test_nothing_is_compiled(pair: list[dict[str, Any]], builds: Path) -> None:
-    """The compiler is not even asked what it could compile: the table of that has one entry, which is given."""
-    assert [rank["compatible_ops"] for rank in pair] == [{"deepspeed_shm_comm": False}] * 2
-    assert list(builds.iterdir()) == []
-
-
-def test_mlflow_is_not_loaded_for_an_autotuner_that_nobody_runs(pair: list[dict[str, Any]]) -> None:
-    assert [rank["loaded_mlflow"] for rank in pair] == [False, False]
-
-
 @pytest.mark.parametrize("package", ["pytorch_lightning", "lightning.pytorch"])
 def test_one_process_in_both_packages_trains_the_weights_of_no_strategy(alone: dict[str, Any], package: str) -> None:
     assert alone[package]["losses"] == pytest.approx(alone["plain"]["losses"], rel=1e-6)
@@ -173,14 +167,14 @@ def test_one_process_in_both_packages_trains_the_weights_of_no_strategy(alone: d
 
 
 @pytest.fixture(scope="module")
-def scripts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, RankResult]:
+def scripts(builds: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, RankResult]:
     """The same file run as a module that ends well, and as a script whose second process fails, at the same time."""
     place = tmp_path_factory.mktemp("scripts")
     (place / "job.py").write_text(SCRIPT)
     commands = {"sound": ["-m", "job"], "failing": ["job.py", "1"]}
 
     def job(arguments: list[str]) -> RankResult:
-        return run([sys.executable, *arguments], cwd=place, check=False)
+        return run([sys.executable, *arguments], env={"TORCH_EXTENSIONS_DIR": str(builds)}, cwd=place, check=False)
 
     with ThreadPoolExecutor() as pool:
         return dict(zip(commands, pool.map(job, commands.values()), strict=True))
@@ -191,6 +185,24 @@ def test_a_module_that_starts_its_own_processes_ends_clean(scripts: dict[str, Ra
     assert result.returncode == 0, result.stderr
     assert sorted(line for line in result.stdout.splitlines() if "ended" in line) == ["ended 0 of 2", "ended 1 of 2"]
     assert not [word for word in ("Warning", "WARNING", "No CUDA", "ld:") if word in result.stdout + result.stderr]
+
+
+def told(script: RankResult) -> list[dict[str, Any]]:
+    """What its processes know after training: unlike those of `pair` they have imported DeepSpeed themselves."""
+    return [json.loads(line) for line in script.stdout.splitlines() if line.startswith("{")]
+
+
+def test_nothing_is_compiled(pair: list[dict[str, Any]], scripts: dict[str, RankResult], builds: Path) -> None:
+    """The compiler is not even asked what it could compile: the table of that has one entry, which is given."""
+    asked = [one["compatible_ops"] for one in (*pair, *told(scripts["sound"]))]
+    assert asked == [{"deepspeed_shm_comm": False}] * 4
+    assert list(builds.iterdir()) == []
+
+
+def test_mlflow_is_not_loaded_for_an_autotuner_that_nobody_runs(
+    pair: list[dict[str, Any]], scripts: dict[str, RankResult]
+) -> None:
+    assert [one["loaded_mlflow"] for one in (*pair, *told(scripts["sound"]))] == [False] * 4
 
 
 def test_a_failing_process_ends_the_other(scripts: dict[str, RankResult]) -> None:

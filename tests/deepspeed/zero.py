@@ -123,14 +123,21 @@ def configured(file: str) -> dict[str, Any]:
 
 def everything(files: list[str]) -> dict[str, Any]:
     """One start of the processes for all cases; Lightning and DeepSpeed share the process group of the first."""
-    found = {
+    return {
         "trained": {name: train(name) for name in ("ddp", *CPU_NAMES)},
         "resumed": {name: resume(name) for name in CPU_NAMES[:3]},
         "configured": {Path(file).name: configured(file) for file in files},
         "read": read_in_the_middle("deepspeed_cpu_stage_3"),
-        "loaded_mlflow": "mlflow" in sys.modules,
+        **known(),
     }
-    return {**found, "compatible_ops": dict(import_module("deepspeed").ops.__compatible_ops__)}
+
+
+def known() -> dict[str, Any]:
+    """What importing DeepSpeed and training with it have brought."""
+    return {
+        "loaded_mlflow": "mlflow" in sys.modules,
+        "compatible_ops": dict(import_module("deepspeed").ops.__compatible_ops__),
+    }
 
 
 def alone() -> dict[str, Any]:
