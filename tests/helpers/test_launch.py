@@ -5,6 +5,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from inspect import signature
 from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
@@ -30,6 +31,9 @@ def add(offset: int) -> dict[str, float]:
 def one_stays_away() -> None:
     import torch.distributed as dist
 
+    Path(f"here {os.environ['RANK']}").touch()
+    while len(list(Path().glob("here *"))) < 2:
+        time.sleep(0.05)
     dist.init_process_group("gloo")
     over = Path("over")
     if dist.get_rank() == 0:
@@ -45,20 +49,14 @@ def stay() -> None:
     signal.pause()
 
 
-def seconds_of_lightning() -> list[float]:
-    from inspect import signature
-
-    from pytorch_lightning.strategies import DDPStrategy, DeepSpeedStrategy
-
-    defaults = [signature(kind).parameters["timeout"].default for kind in (DDPStrategy, DeepSpeedStrategy)]
-    return [default.total_seconds() for default in defaults]
-
-
 def traits() -> dict[str, Any]:
     imported = "pytorch_lightning" in sys.modules
+    from pytorch_lightning.strategies import DDPStrategy, DeepSpeedStrategy
     from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
+    defaults = [signature(kind).parameters["timeout"].default for kind in (DDPStrategy, DeepSpeedStrategy)]
     return {
+        "seconds": [default.total_seconds() for default in defaults],
         "seed": hash("text"),
         "imported": imported,
         "lightning": rank_zero_only.rank,
@@ -90,14 +88,18 @@ def test_a_failure_shows_its_text_and_its_rank() -> None:
     assert launch(f"{__file__}:fail", world=1, check=False)[0].value is None
 
 
-@pytest.mark.parametrize("fresh", [False, True])
-def test_each_process_is_its_own_whether_forked_or_fresh(fresh: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("fresh", "group_seconds"), [(False, GROUP_SECONDS), (True, 7)])
+def test_each_process_is_its_own_whether_forked_or_fresh(
+    fresh: bool, group_seconds: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Lightning takes the short timeout of groups from torch, which read it when it was imported."""
     forker(world=2)
     monkeypatch.setenv("LATE", "set after the servers started")
     monkeypatch.delenv("PATH")
-    first, second = (result.value for result in launch(f"{__file__}:traits", world=2, fresh=fresh))
+    results = launch(f"{__file__}:traits", world=2, fresh=fresh, group_timeout=group_seconds)
+    first, second = (result.value for result in results)
     assert first.pop("seed") != second.pop("seed")
-    same = {"imported": not fresh, "leads": True, "folder": ["0", "1"]}
+    same = {"imported": not fresh, "leads": True, "folder": ["0", "1"], "seconds": [group_seconds] * 2}
     same["environment"] = ["set after the servers started", None]
     assert first == {"rank": "0", "lightning": 0, **same}
     assert second == {"rank": "1", "lightning": 1, **same}
@@ -117,8 +119,8 @@ def test_no_rank_starts_before_the_servers_of_all_are_ready(monkeypatch: pytest.
 
 
 def test_a_missing_partner_ends_the_barrier() -> None:
-    """Within the limit of the group, in which both also have to meet, however slowly each of them starts."""
-    first, second = launch(f"{__file__}:one_stays_away", world=2, group_timeout=8, check=False)
+    """Within the limit of the group, in which both also have to meet; neither goes there before both have started."""
+    first, second = launch(f"{__file__}:one_stays_away", world=2, group_timeout=4, check=False)
     assert (first.returncode, "imed out" in first.stderr) == (1, True), first.stderr
     assert (second.returncode, second.timed_out) == (0, False), second.stderr
 
@@ -126,10 +128,6 @@ def test_a_missing_partner_ends_the_barrier() -> None:
 def test_the_outer_limit_ends_what_is_left() -> None:
     (left,) = launch(f"{__file__}:stay", world=1, timeout=1, check=False)
     assert (left.returncode, left.timed_out) == (-signal.SIGKILL, True)
-
-
-def test_lightning_takes_the_short_group_timeout() -> None:
-    assert launch(f"{__file__}:seconds_of_lightning", world=1, group_timeout=7)[0].value == [7, 7]
 
 
 def test_so_does_every_python_that_a_test_starts_and_those_that_it_starts(tmp_path: Path) -> None:
