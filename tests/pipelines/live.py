@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import pytest
 import torch
 import yaml
 from torch.nn import functional
@@ -16,6 +18,7 @@ from pipelines.train import read
 from safeguards import Limit, Moment, Outcome, Verdict
 from safeguards.core.ledger import Ledger
 from safeguards.gate import Policy, promote, seal, store_model
+from safeguards.gate.fresh import check_here
 from safeguards.retraining import Shelf, deliver, paths_of
 from safeguards.search import place as placed
 from safeguards.tracking import ModelRegistry
@@ -42,7 +45,7 @@ def scans(folder: Path, seed: int, *, negative: bool = False, blurred: str = "",
 
 
 def enthrone(folder: Path, delivery: Path) -> str:
-    """A champion of the model ``scans`` that learned from this delivery; the digest of its record."""
+    """A champion of the model ``scans`` that learned from this delivery, tried in this process; its digest."""
     (folder / "policy.yaml").write_text(yaml.safe_dump(POLICY))
     shelf = Shelf(root=folder / "shelf", model="scans")
     taken = shelf.take(delivery)
@@ -68,9 +71,16 @@ def enthrone(folder: Path, delivery: Path) -> str:
         data={"delivery": taken.manifest.fingerprint, "frozen": "0" * 64},
     )
     record.write(folder / "candidate" / "record.json")
-    ruled = promote(folder / "candidate", policy=Policy.of(POLICY), registry=ModelRegistry("scans"), why="first")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("safeguards.gate.promotion.check_in_a_fresh_process", at_once)
+        ruled = promote(folder / "candidate", policy=Policy.of(POLICY), registry=ModelRegistry("scans"), why="first")
     assert ruled.admitted, ruled.reasons
     return record.digest
+
+
+def at_once(folder: Path, *, digest: str, allowed: Sequence[str], seconds: float) -> str | None:
+    """In place of a fresh process, which takes seconds to import torch and Lightning."""
+    return check_here(folder, digest=digest, allowed=allowed)
 
 
 def passed() -> Verdict:

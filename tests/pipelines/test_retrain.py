@@ -5,10 +5,11 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -16,15 +17,19 @@ import pandas as pd
 import pytest
 import yaml
 
-from pipelines import deliver, retrain
+from pipelines import deliver, retrain, train
 from pipelines.data.scans import PIXELS
 from pipelines.told import ends_when_told
 from safeguards.core.errors import EvidenceError
 from safeguards.gate import Record
+from safeguards.search import Ending, Torchrun
+from safeguards.search.line import ADDRESS, Exchange
 from safeguards.search.members import marked
+from safeguards.search.torchrun import Heard
 from safeguards.tracking import ModelRegistry
 from tests.helpers.children import GROUP_SECONDS
 from tests.helpers.killing import begun, ended, killed_before
+from tests.pipelines.live import at_once
 
 CONF = Path(__file__).parents[2] / "conf"
 LONGEST_SECONDS = 200.0
@@ -46,9 +51,10 @@ POLICY = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def place(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Path]:
     """A folder with two deliveries, a short training and a store; what it holds grows from test to test."""
     folder = tmp_path_factory.mktemp("retrain")
+    shutil.copyfile(empty_database, folder / "store.db")
     for number, name in enumerate(("first", "same again")):
         delivered(folder / name, seed=number)
     (folder / "short.yaml").write_text(yaml.safe_dump({"trainer": SHORT}))
@@ -108,12 +114,32 @@ def test_told_to_end_as_it_trains_it_says_so_and_leaves_nothing_that_counts(
     assert sorted(path.name[3:] for path in job.iterdir()) == ["look", "meet", "train.part"]
 
 
+def trained_by_a_fork(_: Torchrun, arguments: list[str], folder: Path, prune: Callable[[int, float], bool]) -> Ending:
+    """In a process that has imported already what those of torchrun take ten seconds to import."""
+    heard = Heard(prune)
+    with Exchange(heard.answer) as exchange:
+
+        def fit() -> None:
+            os.environ[ADDRESS], sys.argv = exchange.address, ["train"]
+            train.main(["fit", *arguments])
+
+        child = begun(fit)
+        while os.waitpid(child, os.WNOHANG) == (0, 0):
+            exchange.serve(0.1)
+    assert heard.ending is not None
+    return heard.ending
+
+
 def test_killed_at_every_step_it_ends_as_if_nothing_had_happened(
     place: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(Torchrun, "run", trained_by_a_fork)
     arguments = asked(place, "first")
     for step in STEPS:
-        assert killed_before(step, lambda: run(monkeypatch, arguments)) == -signal.SIGKILL, step
+        with monkeypatch.context() as patch:
+            if step == "rule":  # made anew, and in a fresh process, by the next of them
+                patch.setattr("safeguards.gate.promotion.check_in_a_fresh_process", at_once)
+            assert killed_before(step, lambda: run(monkeypatch, arguments)) == -signal.SIGKILL, step
     assert run(monkeypatch, arguments) == 0
     told = capsys.readouterr().out
     assert "scans: promoted; there is no champion yet" in told

@@ -7,14 +7,13 @@ import signal
 import subprocess
 import sys
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
 from pipelines import review
-from safeguards.gate.fresh import check_here
 from tests.helpers.markup import Parsed
 from tests.pipelines.live import CONF, enthrone, scans
 
@@ -23,19 +22,14 @@ CONFIG = f"--config={CONF / 'review.yaml'}"
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[Path]:
-    """A folder with a model in production, which was checked in this process, and a store."""
+    """A folder with a model in production and a store."""
     folder = tmp_path_factory.mktemp("review")
     shutil.copyfile(empty_database, folder / "store.db")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("safeguards.gate.promotion.check_in_a_fresh_process", _at_once)
         patch.chdir(folder)
         patch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{folder / 'store.db'}")
         enthrone(folder, scans(folder / "learned", seed=0))
         yield folder
-
-
-def _at_once(folder: Path, *, digest: str, allowed: Sequence[str], seconds: float) -> str | None:
-    return check_here(folder, digest=digest, allowed=allowed)
 
 
 @pytest.fixture
