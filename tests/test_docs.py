@@ -2,6 +2,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -32,9 +33,12 @@ def run(command: list[str], where: Path) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
-    """Somebody who pastes every Python block, in order, into one file: the place, and what was printed."""
+def reader(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> tuple[Path, str]:
+    """Somebody who pastes every Python block, in order, into one file, beside a store of MLflow whose tables have been
+    made: the place, and what was printed.
+    """
     place = tmp_path_factory.mktemp("reader")
+    shutil.copyfile(empty_database, place / "mlflow.db")
     (place / "train.py").write_text("\n".join(blocks("python")))
     done = run([sys.executable, "train.py"], place)
     assert done.returncode == 0, done.stderr[-4000:]
