@@ -165,8 +165,8 @@ def test_metric_names_are_unique() -> None:
 
 
 def test_no_test_takes_short_process_groups_away_from_what_it_starts() -> None:
-    """They come by PYTHONPATH (tests/helpers/children.py), to which a test may add; some start one process and bare."""
-    giving, bare = {"helpers/children.py", "mutants/__init__.py"}, {"test_wheel.py", "core/test_namespaces.py"}
+    """They come by PYTHONPATH (tests/helpers/children.py), to which a test may add; one starts one process and bare."""
+    giving, bare = {"helpers/children.py", "mutants/__init__.py"}, {"test_wheel.py"}
     adding = {"card/test_plugin.py"}
     tests = ROOT / "tests"
     naming = {str(path.relative_to(tests)) for path in tests.rglob("*.py") if "PYTHONPATH" in path.read_text()}
