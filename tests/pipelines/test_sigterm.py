@@ -51,9 +51,10 @@ def ended(place: Path, words: list[str]) -> Ended:
         errors_told = (place / "errors").read_text()
         return Ended(place=place, code=job.returncode, errors=errors_told, left=marked(f"{JOB}={job.pid}"))
     finally:
-        for left in [job.pid, *marked(f"{JOB}={job.pid}")]:
+        for left in marked(f"{JOB}={job.pid}"):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(left, signal.SIGKILL)
+        job.kill()
         job.wait()
 
 
