@@ -46,8 +46,10 @@ class Launcher:
     def __init__(self):
         self.procs = []
     def start(self, code):
-        self.procs.append(subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT))
-        return self.procs[-1].stdout.readline().strip()
+        one = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+        self.procs.append(one)
+        one.stdout.readline()  # nothing, where it was told to end before it came so far
+        return one.pid
     def fork(self):
         self.procs.append(context.Process(target=waits))
         self.procs[-1].start()
