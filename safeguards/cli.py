@@ -45,7 +45,12 @@ def _parser() -> argparse.ArgumentParser:
     command = commands.add_parser("doctor", help=text, description=text)
     default = os.environ.get("MLFLOW_TRACKING_URI") or DEFAULT_URI
     command.add_argument("--tracking-uri", default=default, help="MLflow's store (default: $MLFLOW_TRACKING_URI)")
-    command.set_defaults(run=lambda asked: doctor.run(tracking_uri=asked.tracking_uri, quiet=asked.quiet))
+    command.add_argument(
+        "--spool", action="append", default=[], type=Path, metavar="DIR", help="one that MLflowTracker(spool=DIR) names"
+    )
+    command.set_defaults(
+        run=lambda asked: doctor.run(tracking_uri=asked.tracking_uri, spool=asked.spool, quiet=asked.quiet)
+    )
 
     text = "Print the verdicts of a run as a table."
     command = commands.add_parser("verdicts", help=text, description=text)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -33,7 +33,7 @@ class Finding:
     text: str
 
 
-def run(*, tracking_uri: str, quiet: bool) -> int:
+def run(*, tracking_uri: str, spool: Sequence[Path], quiet: bool) -> int:
     """Run every check, print a line for each (only the problems when ``quiet``), and return 1 when one is a problem.
 
     Progress goes to a terminal only.
@@ -43,7 +43,7 @@ def run(*, tracking_uri: str, quiet: bool) -> int:
         "build locks": build_locks,
         "compiler": compiler,
         "tracking": lambda: tracking_store(tracking_uri),
-        "spools": lambda: spools(tracking_uri),
+        "spools": lambda: spools(tracking_uri, spool),
         "processes": processes,
     }
     findings: dict[str, Finding] = {}
@@ -117,15 +117,22 @@ def tracking_store(uri: str) -> Finding:
     return Finding(healthy=problem is None, text=shown if problem is None else f"{shown}: {problem}")
 
 
-def spools(uri: str) -> Finding:
-    """Whether jobs that are gone left something unsent, where jobs of this store keep it unless told otherwise."""
+def spools(uri: str, named: Sequence[Path] = ()) -> Finding:
+    """Whether jobs that are gone left something unsent, where those of this store keep it and in each of ``named``.
+
+    Of a folder that a job was told to use nobody but the job knows.
+    """
     from safeguards.tracking.syncing import left_below
 
-    place = spool_folder(uri, None)
-    if left := left_below(place):
-        text = f"{len(left)} jobs that are gone left something to be sent: safeguards sync {place}"
-        return Finding(healthy=False, text=text)
-    return Finding(healthy=True, text=f"nothing waits in {place}")
+    own = [spool_folder(uri, one) for one in named]
+    places = list(dict.fromkeys([spool_folder(uri, None), *own]))
+    wrong = [f"{place} is no folder; name one with spools below it" for place in own if not place.is_dir()]
+    wrong += [
+        f"{len(left)} jobs that are gone left something to be sent: safeguards sync {place}"
+        for place in places
+        if (left := left_below(place))
+    ]
+    return Finding(healthy=not wrong, text="; ".join(wrong) or f"nothing waits in {', '.join(map(str, places))}")
 
 
 def processes() -> Finding:

@@ -96,7 +96,7 @@ def test_a_healthy_machine_is_0_and_a_problem_is_1(
     for name in ("versions", "build_locks", "compiler", "processes"):
         monkeypatch.setattr(doctor, name, lambda: HEALTHY)
     for name in ("tracking_store", "spools"):
-        monkeypatch.setattr(doctor, name, lambda uri: HEALTHY)
+        monkeypatch.setattr(doctor, name, lambda *asked: HEALTHY)
     assert main(["doctor"]) == 0
     assert capsys.readouterr().out.count("ok ") == 6
     monkeypatch.setattr(doctor, "compiler", lambda: Finding(healthy=False, text="none; install g++"))

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from safeguards._cli import doctor
 from safeguards._cli.doctor import Finding
+from safeguards.cli import main
 from safeguards.core.process import this_process
 from safeguards.tracking.spool import LINES
 from safeguards.tracking.syncing import left_below, sync
@@ -38,3 +41,28 @@ def test_the_doctor_tells_of_a_spool_that_a_killed_job_left(here: Path) -> None:
     assert doctor.spools(uri) == Finding(healthy=True, text=f"nothing waits in {here / 'safeguards_spool'}")
     left_behind(here, loss(0), END, name="job-7")
     assert not doctor.spools(uri).healthy, "one that ended, and whose store was away"
+
+
+def test_the_doctor_looks_into_spools_that_it_was_told_of(here: Path) -> None:
+    """`MLflowTracker(spool=...)` keeps them where nobody else knows."""
+    uri = job(here)["uri"]
+    for number, team in enumerate(("a", "b", "b")):
+        left_behind(here / team, loss(0), name=f"job-{number}")
+    assert doctor.spools(uri).healthy
+    told = doctor.spools(uri, [Path("a"), here / "b", here / "b"])
+    assert told.text.split("; ") == [
+        f"1 jobs that are gone left something to be sent: safeguards sync {here / 'a'}",
+        f"2 jobs that are gone left something to be sent: safeguards sync {here / 'b'}",
+    ]
+    (here / "c").mkdir()
+    quiet = f"nothing waits in {here / 'safeguards_spool'}, {here / 'c'}"
+    assert doctor.spools(uri, [here / "c"]) == Finding(healthy=True, text=quiet)
+    missing = Finding(healthy=False, text=f"{here / 'd'} is no folder; name one with spools below it")
+    assert doctor.spools(uri, [Path("c"), Path("d")]) == missing
+
+
+def test_the_command_line_tells_the_doctor_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[object] = []
+    monkeypatch.setattr(doctor, "run", lambda **settings: asked.append(settings["spool"]) or 0)
+    assert (main(["doctor"]), main(["doctor", "--spool", "a", "--spool", "b"])) == (0, 0)
+    assert asked == [[], [Path("a"), Path("b")]]
