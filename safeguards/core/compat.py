@@ -9,19 +9,23 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import sys
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 __all__ = [
     "NAMESPACES",
     "STEP_HOOKS",
+    "TRAINING_STEP",
+    "WATCHED_STEP",
     "Callback",
+    "enter",
     "installed_namespaces",
+    "leave_out",
     "loaded_namespaces",
-    "take_no_steps",
 ]
 
 NAMESPACES = ("pytorch_lightning", "lightning.pytorch")
-STEP_HOOKS = (
+TRAINING_STEP = (
     "on_train_batch_start",
     "on_before_zero_grad",
     "on_before_backward",
@@ -29,6 +33,13 @@ STEP_HOOKS = (
     "on_before_optimizer_step",
     "on_train_batch_end",
 )
+WATCHED_STEP = (
+    "on_validation_batch_start",
+    "on_validation_batch_end",
+    "on_test_batch_start",
+    "on_test_batch_end",
+)
+STEP_HOOKS = TRAINING_STEP + WATCHED_STEP
 
 
 def loaded_namespaces() -> list[str]:
@@ -53,11 +64,17 @@ else:
     Callback = _callback()
 
 
-def take_no_steps(callback: Callback) -> None:
-    """Spare a callback the hooks of a training step that its class leaves as they are.
+def leave_out(callback: Callback, hooks: Iterable[str], *, base: type[Callback]) -> None:
+    """Spare a callback those hooks of a step that its class leaves as they are in ``base``.
 
     Lightning enters each hook of each callback in every step, at a cost, but for those that cannot be called.
     """
-    for hook in STEP_HOOKS:
-        if getattr(type(callback), hook) is getattr(Callback, hook):
+    for hook in hooks:
+        if getattr(type(callback), hook) is getattr(base, hook):
             setattr(callback, hook, None)
+
+
+def enter(callback: Callback, hooks: Iterable[str]) -> None:
+    """Have those hooks called again."""
+    for hook in hooks:
+        vars(callback).pop(hook, None)

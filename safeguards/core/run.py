@@ -105,7 +105,8 @@ class Run:
             vars(trainer)["callbacks"] = [*watching, *others]
         self._safeguards = [ref(safeguard) for safeguard in watching]
         self._label()
-        self._open, self._watch = True, None
+        self._leave()
+        self._open = True
 
     def _label(self) -> None:
         named = labels((safeguard.name, safeguard.topic) for safeguard in self.safeguards)
@@ -131,13 +132,28 @@ class Run:
 
     def open(self, trainer: Trainer, module: LightningModule, stage: str) -> None:
         """A validation or a test begins. The sanity check judges nothing: its weights are untrained."""
-        self._watch = None
+        self._leave()
         watching = [s for s in self.safeguards if s.judges_at == "validation"]
         if trainer.sanity_checking or not watching:
             return
         self._watch = self._new_watch(trainer, module, stage)
         loaders = trainer.val_dataloaders if stage == "validate" else trainer.test_dataloaders
         self._watch.over_loaders(watching, loaders)
+        self._spare_steps(self._watch)
+
+    def _spare_steps(self, watch: Watch) -> None:
+        """While this watch lasts only the leader has anything to do at a step, and before it only to set captures."""
+        for safeguard in self.safeguards:
+            leads = self.is_led_by(safeguard)
+            safeguard.enter_steps(starts=leads and bool(watch.captures), ends=leads)
+
+    def _leave(self) -> Watch | None:
+        """The watch that is over, if there was one."""
+        watch, self._watch = self._watch, None
+        if watch is not None:
+            for safeguard in self.safeguards:
+                safeguard.enter_steps()
+        return watch
 
     def _new_watch(self, trainer: Trainer, module: LightningModule, stage: str) -> Watch:
         return Watch(
@@ -170,7 +186,7 @@ class Run:
 
     def judge(self, trainer: Trainer, module: LightningModule) -> None:
         """A validation or test is over: verdicts are kept and logged, then all react once."""
-        watch, self._watch = self._watch, None
+        watch = self._leave()
         if watch is not None:
             self._conclude(trainer, watch, self._reached)
 
@@ -246,7 +262,8 @@ class Run:
             return
         otherwise = "killed" if was_told_to_end(exception) else "crashed"
         self.ended = "raised" if isinstance(exception, LimitViolated) else otherwise
-        self._watch, self._trained = None, False
+        self._leave()
+        self._trained = False
         moment = Moment(stage="exception", epoch=trainer.current_epoch, step=trainer.global_step)
         new, how = self.verdicts[self._told :], f"the job ended with {describe(exception)}"
         self._keep(ending.silence(self.safeguards, new, moment, f"{how} before the first judgement"))
@@ -260,7 +277,7 @@ class Run:
         """The stage is over: print what is new and hand the whole to loggers, once, on rank 0."""
         if not self._open:
             return
-        self._watch = None
+        self._leave()
         if trainer.state.fn != "predict":
             self._conclude_stage(trainer)
         self._open = False

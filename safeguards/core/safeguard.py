@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, TypedDict, get_args
 
-from safeguards.core.compat import Callback, take_no_steps
+from safeguards.core.compat import TRAINING_STEP, WATCHED_STEP, Callback, enter, leave_out
 from safeguards.core.cost import Meter
 from safeguards.core.errors import ConfigurationError
 from safeguards.core.limit import DecideOn, Limit
@@ -111,7 +111,7 @@ class Safeguard(Callback):
         self._run: Run | None = None
         self._fit_run: Run | None = None
         self._state_key: str | None = None
-        take_no_steps(self)
+        leave_out(self, TRAINING_STEP, base=Callback)
 
     def prepare(self, scene: Scene) -> Any:
         """An empty state for one loader at one moment. Local and cheap."""
@@ -205,6 +205,12 @@ class Safeguard(Callback):
                 self.meter.begin_account()
             self._fit_run = self._run
         self._run.join(self, trainer)
+
+    def enter_steps(self, *, starts: bool = True, ends: bool = True) -> None:
+        """Whether its hooks before and after a step that is watched are called."""
+        enter(self, WATCHED_STEP)
+        idle = [hook for hook in WATCHED_STEP if not (starts if hook.endswith("_start") else ends)]
+        leave_out(self, idle, base=Safeguard)
 
     def _leads(self, trainer: Trainer) -> Run | None:
         """The run of this very trainer: another one may have used this safeguard since."""

@@ -158,14 +158,14 @@ class Watch:
                 entry.error = error
 
     @cached_property
-    def _wanted(self) -> set[str]:
+    def captures(self) -> set[str]:
         """Submodules whose outputs safeguards ask for."""
         asked = [entry.safeguard.how for desk in self.desks for entry in desk.entries]
         return {name for how in asked for name in (how.outputs_of, how.features_of) if name is not None}
 
     def before_step(self) -> None:
         """Set the captures that safeguards ask for."""
-        for name in self._wanted:
+        for name in self.captures:
             try:
                 self._captures[name] = Capture(self.module, name)
             except Exception as error:

@@ -1,4 +1,4 @@
-"""What a step of training costs a safeguard that has nothing to do there: not even the call of a hook."""
+"""What a step costs a safeguard that has nothing to do there: not even the call of a hook."""
 
 from __future__ import annotations
 
@@ -8,7 +8,10 @@ from typing import Any
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.profilers import SimpleProfiler
 
+from safeguards import verdicts
 from tests.helpers.toys import Accuracy, Net, loader, trainer
+
+WATCHED = ("validation_batch_start", "validation_batch_end")
 
 
 def fit(root: Path, *callbacks: Any, **options: Any) -> None:
@@ -43,3 +46,43 @@ def test_a_safeguard_may_have_a_hook_of_the_training_step(tmp_path: Path) -> Non
 
     fit(tmp_path, Counts(), Both(name="both"), max_epochs=1)
     assert seen == [0, 10, 1, 11, 2, 12, 3, 13]
+
+
+def calls_of(profiler: SimpleProfiler, kind: type) -> list[int]:
+    """How often the hooks before and after a step of validation were called, in all callbacks of a kind."""
+    durations = profiler.recorded_durations.items()
+    own = {name: len(took) for name, took in durations if name.startswith(f"[Callback]{kind.__name__}")}
+    return [sum(count for name, count in own.items() if name.endswith(hook)) for hook in WATCHED]
+
+
+def test_the_first_safeguard_enters_a_step_of_validation_for_all(tmp_path: Path) -> None:
+    profiler, other, once = SimpleProfiler(), SimpleProfiler(), {"max_epochs": 1, "num_sanity_val_steps": 0}
+    fit(tmp_path, Accuracy(), Accuracy(name="second"), profiler=profiler, **once)
+    assert calls_of(profiler, Accuracy) == [0, 4]
+    fit(tmp_path, Accuracy(), Accuracy(name="second", outputs_of="net"), profiler=other, **once)
+    assert calls_of(other, Accuracy) == [4, 4], "what is captured is set up before the step"
+
+
+def test_a_safeguard_may_have_a_hook_of_the_watched_step(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    class Counts(Accuracy):
+        def on_validation_batch_start(self, *hook: Any, **options: Any) -> None:
+            super().on_validation_batch_start(*hook, **options)
+            seen.append(hook[3])
+
+    fit(tmp_path, Accuracy(), Counts(name="counts"), max_epochs=1, num_sanity_val_steps=0)
+    assert seen == [0, 1, 2, 3]
+
+
+def test_a_safeguard_that_led_elsewhere_meanwhile_still_watches(tmp_path: Path) -> None:
+    shared, first = Accuracy(name="shared"), Accuracy(name="first")
+
+    class ValidatesElsewhere(Callback):
+        def on_validation_batch_start(self, trainer_: Any, module: Any, batch: Any, number: int, *_: Any) -> None:
+            if number == 1:
+                trainer(tmp_path / "inner", first, shared).validate(Net(), loader(), verbose=False)
+
+    outer = trainer(tmp_path / "outer", shared, ValidatesElsewhere())
+    outer.validate(Net(), loader(), verbose=False)
+    assert [verdict.n for verdict in verdicts(outer)] == [len(loader().dataset)]
