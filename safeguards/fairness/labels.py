@@ -33,16 +33,27 @@ class Coded(NamedTuple):
     place: npt.NDArray[np.int64]
 
 
+class _Met(dict[object, int]):
+    """The place among ``labels`` of the label of each value, which is made when the value is first asked for."""
+
+    def __init__(self, attribute: str) -> None:
+        super().__init__()
+        self.attribute, self.labels = attribute, dict[Label, int]()
+
+    def __missing__(self, value: object) -> int:
+        label = label_of(value, self.attribute)
+        self[value] = place = self.labels.setdefault(label, len(self.labels))
+        return place
+
+
 def coded(values: Sequence[object], attribute: str) -> Coded:
     """The labels of N rows. Raises `FieldError` for what cannot name a group."""
+    met = _Met(attribute)
     try:
-        known = {value: label_of(value, attribute) for value in dict.fromkeys(values)}
+        place = np.fromiter(map(met.__getitem__, values), dtype=np.int64, count=len(values))
     except TypeError as error:
         raise FieldError(f"group {attribute!r}: {error}; expected one str, number, bool or None per row") from error
-    number = {label: place for place, label in enumerate(dict.fromkeys(known.values()))}
-    place_of = {value: number[label] for value, label in known.items()}
-    place = np.fromiter(map(place_of.__getitem__, values), dtype=np.int64, count=len(values))
-    return Coded([(label,) for label in number], place)
+    return Coded([(label,) for label in met.labels], place)
 
 
 def crossed(columns: Sequence[Coded]) -> Coded:
