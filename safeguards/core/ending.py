@@ -180,9 +180,11 @@ def _print(text: str) -> None:
         print(text.encode("ascii", "backslashreplace").decode())
 
 
-def announce(trainer: Trainer, run_id: str) -> None:
-    """Tell every logger and callback that has ``begin_safeguards(run_id)`` under which id training begins."""
-    _hand(trainer, "begin_safeguards", run_id)
+def announce(trainer: Trainer, run_id: str, directory: Path) -> None:
+    """Tell every logger and callback that has ``begin_safeguards(run_id, directory)`` under which id training begins,
+    and where its ledger will be.
+    """
+    _hand(trainer, "begin_safeguards", run_id, directory)
 
 
 def note(trainer: Trainer, reached: Sequence[Verdict]) -> None:
@@ -195,13 +197,13 @@ def publish(trainer: Trainer, summary: Summary) -> None:
     _hand(trainer, "publish_safeguards", summary)
 
 
-def _hand(trainer: Trainer, method: str, what: object) -> None:
+def _hand(trainer: Trainer, method: str, *what: object) -> None:
     """Their failure loses nothing and ends nothing."""
     for target in [*trainer.loggers, *vars(trainer)["callbacks"]]:
         take = getattr(target, method, None)
         if take is None:
             continue
         try:
-            take(what)
+            take(*what)
         except Exception as error:
             warnings.warn(f"{type(target).__name__}.{method} failed: {describe(error)}", stacklevel=2)

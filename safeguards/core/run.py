@@ -124,7 +124,7 @@ class Run:
     def announce(self, trainer: Trainer) -> None:
         """Training begins, and a checkpoint to resume has been read: the run id is settled."""
         if self.ranks.rank == 0:
-            ending.announce(trainer, self.run_id)
+            ending.announce(trainer, self.run_id, self.directory)
 
     def elapsed(self) -> float:
         """Seconds since the fit began on this rank; 0 outside a fit."""

@@ -37,7 +37,7 @@ def publish_audit(
     from safeguards.tracking import MLflowTracker
 
     tracker = MLflowTracker(experiment_name=experiment, run_name=name, tracking_uri=tracking_uri, tags=dict(tags))
-    tracker.begin_safeguards(run_id)
+    tracker.begin_safeguards(run_id, folder)
     values = {f"safeguard/{one.safeguard}/{one.measure}": one.value for one in verdicts if one.value is not None}
     if values:
         tracker.log_metrics(values, step=verdicts[0].moment.step)

@@ -35,5 +35,5 @@ def what_waits(directory: Path) -> str | None:
 
 
 def is_unsent(folder: Path) -> bool:
-    """Whether the store lacks something of a run that came to its end below ``folder``, as `what_waits` tells."""
+    """Whether the store lacks something of a run below ``folder``, one that was killed too, as `what_waits` tells."""
     return any(what_waits(marker.parent) for marker in folder.rglob(MARKER))

@@ -242,9 +242,13 @@ class MLflowTracker(MLFlowLogger):
             log.warning("a checkpoint is not kept by tracking: %s", said(error))
 
     @rank_zero_only
-    def begin_safeguards(self, run_id: str) -> None:
-        """Training begins under this id of the ledger: a resumed checkpoint goes on in the MLflow run of its ledger."""
+    def begin_safeguards(self, run_id: str, directory: Path) -> None:
+        """Training begins under this id of the ledger: a resumed checkpoint goes on in the MLflow run of its ledger.
+
+        ``directory``, the ledger's, is told of the spool now: a job that is killed has no later moment for it.
+        """
         self._open = True
+        self._mark(directory)
         self._spool.append("ledger", id=run_id, join=self._untouched)
         self._untouched = False
         self.put(own_tags({"safeguards.ended": "running"}))
@@ -259,13 +263,17 @@ class MLflowTracker(MLFlowLogger):
     def publish_safeguards(self, summary: Summary) -> None:
         """Tags with the outcomes and how the run ended, and the run's directory as artifacts. Again is harmless."""
         self.put(own_tags(tags_of(summary)))
-        with suppress(OSError):
-            (summary.directory / MARKER).write_text(json.dumps({"spool": str(self._place.absolute())}))
+        self._mark(summary.directory)
         self.freeze(
             lambda place: stage(summary.directory, place, known_secrets(os.environ)),
             "safeguards",
             source=summary.directory,
         )
+
+    def _mark(self, directory: Path) -> None:
+        with suppress(OSError):
+            directory.mkdir(parents=True, exist_ok=True)
+            (directory / MARKER).write_text(json.dumps({"spool": str(self._place.absolute())}))
 
     @rank_zero_only
     def finalize(self, status: str = "success") -> None:

@@ -17,14 +17,18 @@ import pytest
 from safeguards.core.errors import ConfigurationError, RegistryError
 from safeguards.gate import promote, rollback
 from safeguards.retraining import Job, Shelf, deliver, only_one, prune
+from safeguards.tracking import MLflowTracker
 from safeguards.tracking.spool import Progress
 from safeguards.tracking.standing import MARKER
+from safeguards.tracking.syncing import left_below, sync
 from tests.gate.conftest import at_once, registry
 from tests.gate.evidence import C
 from tests.gate.test_promotion import ASKED, make
-from tests.helpers.killing import killed_at
+from tests.helpers.killing import begun, ended, killed_at
+from tests.tracking.conftest import here
+from tests.tracking.jobs import Net, trainer
 
-__all__ = ["at_once", "registry"]
+__all__ = ["at_once", "here", "registry"]
 pytestmark = pytest.mark.usefixtures("at_once")
 
 
@@ -120,6 +124,36 @@ def test_jobs_that_something_needs_stay(year: Any, shelf: Shelf, registry: Any, 
     assert left(shelf, "jobs") == stay - {one.name for one in unsent}
 
 
+class Killed(Net):
+    """Killed once it was judged: it told nobody how it ended."""
+
+    def on_train_epoch_end(self) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_a_search_with_a_trial_that_was_killed_stays_until_the_trial_is_sent(
+    year: Any, shelf: Shelf, registry: Any, here: Path
+) -> None:
+    """All of its spools are known to it, whatever folder they lie in."""
+    _, jobs = year
+    searched = job(shelf, 11, steps=("meet", "look", "search", "train", "tell"))
+    place = searched / "03-search" / "trial-7"
+
+    def trial() -> None:
+        trainer(MLflowTracker(spool=here / "elsewhere"), place).fit(Killed())
+
+    assert ended(begun(trial)) == -signal.SIGKILL
+    [ledger] = place.glob("safeguards/*/verdicts.jsonl")
+    assert len(ledger.read_text().splitlines()) == 1
+    os.utime(searched, (0, 0))
+    prune(shelf, registry, keep=1, but=jobs[0])
+    assert ledger.is_file()
+    [spool] = left_below(here / "elsewhere")
+    assert sync(spool).left is None
+    prune(shelf, registry, keep=1, but=jobs[0])
+    assert not searched.exists()
+
+
 def test_what_a_challenger_learned_from_stays_as_long_as_its_job(
     year: Any, shelf: Shelf, registry: Any, tmp_path: Path
 ) -> None:
@@ -158,15 +192,15 @@ def renames_or_removes(event: str, arguments: tuple[object, ...]) -> bool:
 
 def test_killed_at_any_point_each_is_whole_or_gone(year: Any, shelf: Shelf, registry: Any, tmp_path: Path) -> None:
     data, jobs = year
-    number, ended = 0, -signal.SIGKILL
-    while ended == -signal.SIGKILL:
+    number, how = 0, -signal.SIGKILL
+    while how == -signal.SIGKILL:
         number += 1
         part = Shelf(root=tmp_path / f"part-{number}", model="risk")
         shutil.copytree(shelf.root, part.root)
         for name in (*(f"data/{one}" for one in data), *(f"jobs/{one.name}" for one in jobs)):
             shutil.copystat(shelf.folder / name, part.folder / name)
         but = part.folder / "jobs" / jobs[5].name
-        ended = killed_at(number, renames_or_removes, partial(prune, part, registry, keep=1, but=but))
+        how = killed_at(number, renames_or_removes, partial(prune, part, registry, keep=1, but=but))
         for one in left(part, "data") & {*data}:
             assert part.delivery(one)
         for one in left(part, "jobs") & {one.name for one in jobs}:
@@ -174,4 +208,4 @@ def test_killed_at_any_point_each_is_whole_or_gone(year: Any, shelf: Shelf, regi
         prune(part, registry, keep=1, but=but)
         assert left(part, "data") == {data[0], data[1], data[5]}
         assert left(part, "jobs") == {jobs[4].name, jobs[5].name}
-    assert (ended, number > 10) == (0, True)
+    assert (how, number > 10) == (0, True)

@@ -46,11 +46,11 @@ def test_a_store_that_is_lost_before_training_gets_everything_later(
 
 def test_a_checkpoint_that_is_resumed_while_the_store_is_away_goes_on_in_its_run(here: Path) -> None:
     earlier, later = MLflowTracker(), MLflowTracker()
-    earlier.begin_safeguards("same")
+    earlier.begin_safeguards("same", here / "run")
     assert earlier.run_id
     rename(here, "runs", "hidden")
     later.log_hyperparams({"lr": 1.0})
-    later.begin_safeguards("same")
+    later.begin_safeguards("same", here / "run")
     later.log_metrics({"x": 1.0}, step=0)
     assert later.run_id is None
     assert later.describe()["run_id"] == "none yet: the store is away"

@@ -189,7 +189,7 @@ def test_a_resumed_job_goes_on_in_the_run_of_its_ledger_with_one_point_per_step(
 def test_a_job_that_followed_says_how_the_run_ended(here: Path) -> None:
     """The first was killed in an outage; the second went on, finished, and reached the store first."""
     tracker = MLflowTracker()
-    tracker.begin_safeguards("same")
+    tracker.begin_safeguards("same", here / "run")
     tracker.log_metrics({"loss": 0.5}, step=1)
     tracker.finalize()
     lines = ledger("same"), values(Tag("safeguards.ended", "running"), Parameter("late", "1")), loss(0), loss(1, 0.25)
@@ -209,11 +209,11 @@ def test_a_job_that_followed_says_how_the_run_ended(here: Path) -> None:
 
 def test_a_run_that_was_made_before_its_ledger_was_known_is_given_up(here: Path) -> None:
     earlier, later = MLflowTracker(), MLflowTracker()
-    earlier.begin_safeguards("same")
+    earlier.begin_safeguards("same", here / "run")
     assert earlier.run_id
     later.log_hyperparams({"lr": 1.0})
     assert later.run_id not in (None, earlier.run_id)
-    later.begin_safeguards("same")
+    later.begin_safeguards("same", here / "run")
     later.log_metrics({"x": 1.0}, step=0)
     later.finalize()
     [run] = runs(here)

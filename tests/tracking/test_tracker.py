@@ -134,29 +134,29 @@ def test_a_resumed_checkpoint_goes_on_in_its_run(here: Path) -> None:
 
 def test_a_new_job_gets_a_run_of_its_own_and_a_named_run_goes_on(here: Path) -> None:
     first, second = MLflowTracker(), MLflowTracker()
-    first.begin_safeguards("one")
-    second.begin_safeguards("two")
+    first.begin_safeguards("one", here / "run")
+    second.begin_safeguards("two", here / "run")
     assert first.run_id != second.run_id
     third = MLflowTracker(run_id=first.run_id)
-    third.begin_safeguards("two")
+    third.begin_safeguards("two", here / "run")
     assert third.run_id == first.run_id
 
 
 @pytest.mark.parametrize("hostile", ["x' OR tags.a != '", "", "a b"])
 def test_a_hostile_run_id_of_a_checkpoint_finds_no_run(here: Path, hostile: str) -> None:
     first, second = MLflowTracker(), MLflowTracker()
-    first.begin_safeguards(hostile)
-    second.begin_safeguards(hostile)
+    first.begin_safeguards(hostile, here / "run")
+    second.begin_safeguards(hostile, here / "run")
     assert first.run_id != second.run_id
 
 
 def test_a_run_with_points_is_never_given_up(here: Path) -> None:
     earlier, busy = MLflowTracker(), MLflowTracker()
-    earlier.begin_safeguards("same")
+    earlier.begin_safeguards("same", here / "run")
     assert earlier.run_id
     busy.log_metrics({"x": 1.0}, step=0)
     kept = busy.run_id
-    busy.begin_safeguards("same")
+    busy.begin_safeguards("same", here / "run")
     assert busy.run_id == kept
     assert {run.info.run_id for run in runs(here)} == {kept, earlier.run_id}
 
