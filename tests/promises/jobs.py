@@ -20,7 +20,7 @@ import safeguards.deepspeed  # noqa: F401 - registers the strategies
 from safeguards import BatchFields, LimitViolated, verdicts
 from safeguards.deepspeed.weights import full_state_dict
 from tests.helpers.four import four
-from tests.helpers.toys import rows, trainer
+from tests.helpers.toys import Accuracy, rows, trainer
 
 WORLD = int(os.environ.get("WORLD_SIZE", "1"))
 N = 57
@@ -133,11 +133,20 @@ def grid(strategy: str) -> list[dict[str, Any]]:
     return cases
 
 
+class Unreadable(Accuracy):
+    """Breaks at one row, on the rank that has it."""
+
+    def observe(self, seen: Any, rows: Any, scene: Any) -> None:
+        if 50 in rows.ids:
+            raise ValueError("row 50 is unreadable")
+
+
 def judged(strategy: str) -> list[dict[str, Any]]:
     """The verdicts on untrained, seeded weights, without what only the clock knows."""
     pl.seed_everything(11, verbose=False)
     with tempfile.TemporaryDirectory() as root:
-        job = trainer(root, *four(own=SMALL, fields=BESIDE), strategy=strategy, devices=WORLD, max_epochs=1)
+        watching = [*four(own=SMALL, fields=BESIDE), Unreadable(fields=BESIDE)]
+        job = trainer(root, *watching, strategy=strategy, devices=WORLD, max_epochs=1)
         module = Net(0.3)
         frozen = DataLoader(rows(96, seed=3), batch_size=8)
         module.configure_optimizers = lambda: torch.optim.SGD(module.parameters(), lr=0.0)
@@ -153,7 +162,6 @@ def faulty(strategy: str) -> list[dict[str, Any]]:
 
 
 def one_fault(strategy: str, bad: int) -> dict[str, Any]:
-    from tests.helpers.toys import Accuracy
     from tests.helpers.toys import Net as Plain
 
     with tempfile.TemporaryDirectory() as root:
@@ -166,7 +174,6 @@ def one_fault(strategy: str, bad: int) -> dict[str, Any]:
 
 def raising(strategy: str, bad: int) -> dict[str, Any]:
     """The same with ``on_error="raise"``: how each rank ends, and how soon after its last validation step."""
-    from tests.helpers.toys import Accuracy
     from tests.helpers.toys import Net as Plain
 
     text, started = "no error", [0.0]
@@ -198,7 +205,7 @@ def reacting(strategy: str) -> list[dict[str, Any]]:
 
 
 def one_reaction(strategy: str, reaction: Any, asking: list[int]) -> dict[str, Any]:
-    from tests.helpers.toys import OUTSIDE, Accuracy
+    from tests.helpers.toys import OUTSIDE
     from tests.helpers.toys import Net as Plain
 
     class Divided(Accuracy):
