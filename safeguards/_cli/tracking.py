@@ -13,18 +13,11 @@ from urllib.parse import SplitResult, quote, urlsplit
 
 from safeguards.tracking.store import PORTS, kind_of, knock
 
-__all__ = ["problem_of", "shown"]
+__all__ = ["problem_of"]
 
 SOCKET_SECONDS = 3.0
 WHOLE_SECONDS = 5.0
 """A name server or a server that sends its answer letter by letter knows no socket timeout."""
-
-
-def shown(uri: str) -> str:
-    """The address without a user's name, password or token."""
-    from safeguards.core.redact import redact
-
-    return redact(uri)
 
 
 def problem_of(uri: str) -> str | None:

@@ -66,10 +66,14 @@ def limited(*at_least: float, fields: BatchFields = PAIR) -> list[Any]:
 def test_two_that_differ_in_their_limits_keep_their_own_states(tmp_path: Path) -> None:
     job = resumed(tmp_path, limited(0.1, 0.2), limited(0.2, 0.3))
     assert [v.details["look"] for v in verdicts(job)] == [3, 3]
-    once_more = trainer(tmp_path, *limited(0.2, 0.4, 0.3), max_epochs=4)
+    asked = limited(0.2, 0.4, 0.3)
+    once_more = trainer(tmp_path, *asked, max_epochs=4)
     job.save_checkpoint(tmp_path / "three.ckpt")
+    checkpoint = torch.load(tmp_path / "three.ckpt", weights_only=True)
+    checkpoint["callbacks"][asked[2].state_key]["looks"] = {"validate/": 7}
+    torch.save(checkpoint, tmp_path / "three.ckpt")
     once_more.fit(Net(), loader(64), loader(), ckpt_path=tmp_path / "three.ckpt")
-    assert [v.details["look"] for v in verdicts(once_more)] == [4, 1, 4]
+    assert [v.details["look"] for v in verdicts(once_more)] == [4, 1, 8]
     assert len(list(tmp_path.glob("safeguards/*"))) == 1
 
 

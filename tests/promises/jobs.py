@@ -8,6 +8,7 @@ import random
 import tempfile
 import time
 from itertools import product
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
@@ -165,7 +166,7 @@ def one_fault(strategy: str, bad: int) -> dict[str, Any]:
     from tests.helpers.toys import Net as Plain
 
     with tempfile.TemporaryDirectory() as root:
-        other = BatchFields(inputs=0, target=1)  # of its own, or both would share one reading and one forward
+        other = BatchFields(inputs=itemgetter(0), target=1)  # equal to no other: they share no forward
         watching = [Accuracy(fail_on=bad), Accuracy(name="sound", fields=other)]
         job = trainer(root, *watching, strategy=strategy, devices=WORLD, max_epochs=1)
         job.fit(Plain(), DataLoader(rows(64), batch_size=8), DataLoader(rows(N), batch_size=8))
