@@ -41,7 +41,7 @@ def test_what_is_told_of_each_is_true(
         mutant("is not seen, the one before being gone", "OTHER = 1", "sees"),
         mutant("meets a test that fails anyway", "LIMIT = 1", "red"),
     ]
-    small = {"ROOT": tmp_path, "COPIED": ("safeguards", "tests"), "HEAVY": ("pytest",), "WORKERS": 1}
+    small = {"ROOT": tmp_path, "COPIED": ("safeguards", "tests"), "HEAVY": ("pytest", "safeguards.guard"), "WORKERS": 1}
     for name, value in small.items():
         monkeypatch.setattr(mutants, name, value)
     monkeypatch.setattr(mutants, "known", lambda: three)

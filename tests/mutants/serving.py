@@ -1,7 +1,7 @@
 """Runs pytest for mutants: ``serving.py MODULE ...`` has imported what is heavy, and forks.
 
 It reads requests, a line of JSON each, and answers each in one line, until its standard input is closed. Of the project
-it has loaded nothing, for that is another in each run.
+it keeps nothing, for that is another in each run.
 """
 
 from __future__ import annotations
@@ -48,9 +48,18 @@ def become_pytest(arguments: list[str]) -> None:
         os._exit(code)
 
 
+def forget_the_project() -> None:
+    """MLflow has loaded what this project adds to it."""
+    here = os.getcwd() + os.sep
+    for name, module in list(sys.modules.items()):
+        if (getattr(module, "__file__", None) or "").startswith(here):
+            del sys.modules[name]
+
+
 def serve(modules: list[str]) -> None:
     for name in modules:
         importlib.import_module(name)
+    forget_the_project()
     gc.freeze()
     for line in sys.stdin:
         print(json.dumps(tested(**json.loads(line))), flush=True)
