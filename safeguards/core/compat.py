@@ -65,16 +65,17 @@ else:
 
 
 def leave_out(callback: Callback, hooks: Iterable[str], *, base: type[Callback]) -> None:
-    """Spare a callback those hooks of a step that its class leaves as they are in ``base``.
+    """Spare a callback those hooks of a step that it has from ``base``, and neither from its class nor as its own.
 
     Lightning enters each hook of each callback in every step, at a cost, but for those that cannot be called.
     """
     for hook in hooks:
-        if getattr(type(callback), hook) is getattr(base, hook):
+        if hook not in vars(callback) and getattr(type(callback), hook) is getattr(base, hook):
             setattr(callback, hook, None)
 
 
 def enter(callback: Callback, hooks: Iterable[str]) -> None:
     """Have those hooks called again."""
     for hook in hooks:
-        vars(callback).pop(hook, None)
+        if vars(callback).get(hook, hook) is None:
+            delattr(callback, hook)

@@ -75,6 +75,18 @@ def test_a_safeguard_may_have_a_hook_of_the_watched_step(tmp_path: Path) -> None
     assert seen == [0, 1, 2, 3]
 
 
+def test_a_hook_that_a_safeguard_was_given_is_called_and_stays(tmp_path: Path) -> None:
+    guard, seen = Accuracy(name="second"), []
+
+    def notes(*hook: Any) -> None:
+        seen.append(hook[4])
+
+    guard.on_validation_batch_end = notes  # type: ignore[method-assign]
+    fit(tmp_path, Accuracy(), guard, max_epochs=2, num_sanity_val_steps=0)
+    assert seen == 2 * [0, 1, 2, 3]
+    assert guard.on_validation_batch_end == notes
+
+
 def test_a_safeguard_that_led_elsewhere_meanwhile_still_watches(tmp_path: Path) -> None:
     shared, first = Accuracy(name="shared"), Accuracy(name="first")
 
