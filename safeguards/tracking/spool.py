@@ -19,6 +19,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from safeguards.core.canonical import LARGEST_WHOLE, parse
+from safeguards.core.errors import EvidenceError
+from safeguards.core.files import read_whole
 from safeguards.core.process import this_process
 from safeguards.tracking.entities import Parameter, Point, Tag
 from safeguards.tracking.store import said
@@ -28,6 +31,7 @@ __all__ = ["LINES", "Entry", "Progress", "Spool", "entities_of", "entry_of", "re
 log = logging.getLogger(__name__)
 
 LINES, ARTIFACTS, PROGRESS = "lines.jsonl", "artifacts", "progress.json"
+LARGEST_PROGRESS = 1 << 16
 KINDS = {"points": Point, "parameters": Parameter, "tags": Tag}
 CAPACITY = 100_000
 """Lines that are kept in memory while the disk takes none; about 50 MB."""
@@ -59,9 +63,11 @@ class Progress:
     def of(cls, folder: Path) -> Progress:
         """As it was kept last; the beginning where nothing was kept or is to be read."""
         try:
-            return cls(**json.loads((folder / PROGRESS).read_bytes()))
-        except (OSError, ValueError, TypeError):
+            found = cls(**parse(read_whole(folder / PROGRESS, at_most=LARGEST_PROGRESS), what=PROGRESS))
+        except (EvidenceError, TypeError):
             return cls()
+        counts = found.values, found.artifacts, found.lost
+        return found if all(type(one) is int and 0 <= one <= LARGEST_WHOLE for one in counts) else cls()
 
     def keep(self, folder: Path) -> None:
         """Whole or not at all. On a disk that is full it is known to this process only."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import importlib
-import json
 import logging
 import os
 import secrets
@@ -31,7 +30,7 @@ from safeguards.tracking.entities import Parameter, Point, Tag, own_tags, parame
 from safeguards.tracking.outcomes import tags_of
 from safeguards.tracking.sender import Sender
 from safeguards.tracking.spool import Spool
-from safeguards.tracking.standing import MARKER
+from safeguards.tracking.standing import mark
 from safeguards.tracking.store import artifact_folder, is_refusal, resolve, said, set_defaults, spool_folder
 
 if TYPE_CHECKING:
@@ -272,8 +271,7 @@ class MLflowTracker(MLFlowLogger):
 
     def _mark(self, directory: Path) -> None:
         with suppress(OSError):
-            directory.mkdir(parents=True, exist_ok=True)
-            (directory / MARKER).write_text(json.dumps({"spool": str(self._place.absolute())}))
+            mark(directory, self._place)
 
     @rank_zero_only
     def finalize(self, status: str = "success") -> None:
