@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -124,14 +125,19 @@ def spools(uri: str, named: Sequence[Path] = ()) -> Finding:
     from safeguards.tracking.syncing import left_below
 
     own = [spool_folder(uri, one) for one in named]
-    places = list(dict.fromkeys([spool_folder(uri, None), *own]))
-    wrong = [f"{place} is no folder; name one with spools below it" for place in own if not place.is_dir()]
+    shut = [place for place in own if not _opens(place)]
+    places = [place for place in dict.fromkeys([spool_folder(uri, None), *own]) if place not in shut]
+    wrong = [f"{place} is no folder that can be read; name one with spools below it" for place in shut]
     wrong += [
         f"{len(left)} jobs that are gone left something to be sent: safeguards sync {place}"
         for place in places
         if (left := left_below(place))
     ]
     return Finding(healthy=not wrong, text="; ".join(wrong) or f"nothing waits in {', '.join(map(str, places))}")
+
+
+def _opens(place: Path) -> bool:
+    return os.path.isdir(place) and os.access(place, os.R_OK | os.X_OK)
 
 
 def processes() -> Finding:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -12,7 +14,10 @@ from safeguards.cli import main
 from safeguards.core.process import this_process
 from safeguards.tracking.spool import LINES
 from safeguards.tracking.syncing import left_below, sync
+from tests.helpers.killing import begun, ended
 from tests.tracking.test_syncing import END, GONE, job, left_behind, loss
+
+NOBODY = 65534
 
 
 def test_the_doctor_tells_of_a_spool_that_a_killed_job_left(here: Path) -> None:
@@ -57,8 +62,29 @@ def test_the_doctor_looks_into_spools_that_it_was_told_of(here: Path) -> None:
     (here / "c").mkdir()
     quiet = f"nothing waits in {here / 'safeguards_spool'}, {here / 'c'}"
     assert doctor.spools(uri, [here / "c"]) == Finding(healthy=True, text=quiet)
-    missing = Finding(healthy=False, text=f"{here / 'd'} is no folder; name one with spools below it")
+    missing = Finding(healthy=False, text=f"{here / 'd'} is no folder that can be read; name one with spools below it")
     assert doctor.spools(uri, [Path("c"), Path("d")]) == missing
+
+
+def test_what_the_doctor_may_not_read_is_not_healthy() -> None:
+    """A folder that is closed, one within it, and a name that no folder can have."""
+
+    def asked(place: Path) -> bool:
+        told = doctor.spools("sqlite:////mlflow.db", [place]).text
+        return told == f"{place} is no folder that can be read; name one with spools below it"
+
+    def work(places: list[Path]) -> int:
+        if os.geteuid() == 0:
+            os.setuid(NOBODY)
+        return sum(map(asked, places))
+
+    with TemporaryDirectory() as open_:
+        closed = Path(open_, "closed")
+        (closed / "within").mkdir(parents=True)
+        closed.chmod(0)
+        Path(open_).chmod(0o755)
+        assert ended(begun(lambda: work([closed, closed / "within", Path(open_, 300 * "x")]))) == 3
+        closed.chmod(0o700)
 
 
 def test_the_command_line_tells_the_doctor_of_them(monkeypatch: pytest.MonkeyPatch) -> None:
