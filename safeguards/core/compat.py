@@ -33,13 +33,11 @@ TRAINING_STEP = (
     "on_before_optimizer_step",
     "on_train_batch_end",
 )
-WATCHED_STEP = (
-    "on_validation_batch_start",
-    "on_validation_batch_end",
-    "on_test_batch_start",
-    "on_test_batch_end",
-)
-STEP_HOOKS = TRAINING_STEP + WATCHED_STEP
+WATCHED_STEP = {
+    "validate": ("on_validation_batch_start", "on_validation_batch_end"),
+    "test": ("on_test_batch_start", "on_test_batch_end"),
+}
+STEP_HOOKS = (*TRAINING_STEP, *WATCHED_STEP["validate"], *WATCHED_STEP["test"])
 
 
 def loaded_namespaces() -> list[str]:

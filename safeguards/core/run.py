@@ -13,6 +13,7 @@ from weakref import WeakKeyDictionary, ref
 
 from safeguards.core import ending, metrics
 from safeguards.core.books import Books
+from safeguards.core.compat import WATCHED_STEP
 from safeguards.core.ending import Summary
 from safeguards.core.errors import LimitViolated
 from safeguards.core.files import local_root
@@ -142,10 +143,16 @@ class Run:
         self._spare_steps(self._watch)
 
     def _spare_steps(self, watch: Watch) -> None:
-        """While this watch lasts only the leader has anything to do at a step, and before it only to set captures."""
+        """While this watch lasts only the leader has anything to do at a step, and before it only to set captures.
+
+        The hooks of the other stage stay: a class may pass its own hook on to the one of that name.
+        """
+        before, after = WATCHED_STEP[watch.stage]
         for safeguard in self.safeguards:
-            leads = self.is_led_by(safeguard)
-            safeguard.enter_steps(starts=leads and bool(watch.captures), ends=leads)
+            if not self.is_led_by(safeguard):
+                safeguard.enter_steps(but=(before, after))
+            else:
+                safeguard.enter_steps(but=() if watch.captures else (before,))
 
     def _leave(self) -> Watch | None:
         """The watch that is over, if there was one."""

@@ -206,11 +206,11 @@ class Safeguard(Callback):
             self._fit_run = self._run
         self._run.join(self, trainer)
 
-    def enter_steps(self, *, starts: bool = True, ends: bool = True) -> None:
-        """Whether its hooks before and after a step that is watched are called."""
-        enter(self, WATCHED_STEP)
-        idle = [hook for hook in WATCHED_STEP if not (starts if hook.endswith("_start") else ends)]
-        leave_out(self, idle, base=Safeguard)
+    def enter_steps(self, *, but: Sequence[str] = ()) -> None:
+        """Have its hooks before and after a step that is watched called, ``but`` those that have nothing to do."""
+        for hooks in WATCHED_STEP.values():
+            enter(self, hooks)
+        leave_out(self, but, base=Safeguard)
 
     def _leads(self, trainer: Trainer) -> Run | None:
         """The run of this very trainer: another one may have used this safeguard since."""

@@ -75,6 +75,20 @@ def test_a_safeguard_may_have_a_hook_of_the_watched_step(tmp_path: Path) -> None
     assert seen == [0, 1, 2, 3]
 
 
+def test_a_class_may_pass_its_hook_of_a_test_on_to_that_of_a_validation(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    class Passes(Accuracy):
+        def on_test_batch_end(self, *hook: Any, **options: Any) -> None:
+            seen.append(hook[4])
+            self.on_validation_batch_end(*hook, **options)
+
+    other = trainer(tmp_path, Accuracy(), Passes(name="passes"))
+    other.test(Net(), loader(), verbose=False)
+    assert seen == [0, 1, 2, 3]
+    assert [verdict.n for verdict in verdicts(other)] == 2 * [len(loader().dataset)]
+
+
 def test_a_hook_that_a_safeguard_was_given_is_called_and_stays(tmp_path: Path) -> None:
     guard, seen = Accuracy(name="second"), []
 
