@@ -159,6 +159,14 @@ class Safeguard(Callback):
         if self._run is not None and self.state_key not in states and (run_id := run_id_in(states)):
             self._run.adopt(run_id)
 
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Its state, made without a trainer, may have the run of another that used this safeguard meanwhile."""
+        from safeguards.core.run import Run
+
+        state, run = checkpoint["callbacks"].get(self.state_key), Run.known(trainer)
+        if state and run is not None:
+            state["run_id"] = run.run_id
+
     def state_dict(self) -> dict[str, Any]:
         """Plain values only, the same on all ranks."""
         return {

@@ -130,6 +130,21 @@ def test_a_safeguard_that_another_trainer_used_since_goes_on_in_each(tmp_path: P
     assert [(v.moment.step, v.n) for v in verdicts(job)] == [(4, 57), (8, 57)]
 
 
+def test_a_safeguard_that_another_trainer_uses_in_mid_epoch_is_kept_with_its_own_run(tmp_path: Path) -> None:
+    shared, path = Accuracy(name="shared"), tmp_path / "amid.ckpt"
+
+    class ValidatesElsewhere(Callback):
+        def on_train_batch_end(self, job: Any, module: Any, outputs: Any, batch: Any, number: int) -> None:
+            if number == 1:
+                trainer(tmp_path / "inner", shared).validate(Net(), loader(), verbose=False)
+                job.save_checkpoint(path)
+
+    fit(tmp_path / "outer", Accuracy(), shared, ValidatesElsewhere(), max_epochs=1)
+    [run] = tmp_path.glob("outer/safeguards/*")
+    states = torch.load(path, weights_only=True)["callbacks"].values()
+    assert [state["run_id"] for state in states] == 2 * [run.name]
+
+
 def test_a_run_id_that_is_a_path_is_not_trusted(tmp_path: Path) -> None:
     guard = Accuracy()
     job = fit(tmp_path / "root", guard, max_epochs=1)
