@@ -11,6 +11,8 @@ from typing import Any
 
 import pytest
 from filelock import Timeout
+from mlflow.entities import ViewType
+from mlflow.tracking import MlflowClient
 
 from safeguards.cli import main
 from safeguards.core.ledger import read as read_ledger
@@ -221,20 +223,27 @@ def test_a_run_that_was_made_before_its_ledger_was_known_is_given_up(here: Path)
     assert (run.data.params, run.data.metrics) == ({"lr": "1.0"}, {"x": 1.0})
 
 
-def test_a_run_that_a_late_server_made_twice_is_one_again(here: Path) -> None:
-    place = left_behind(here, loss(0))
-    sync(place)
-    [run] = runs(here)
-    twin = {"safeguards.spool": "job-1"}
-    client(here).create_run(run.info.experiment_id, tags=twin)
-    live = MLflowTracker()
-    client(here).create_run(run.info.experiment_id, tags={"safeguards.spool": str(live.version)}, start_time=9**15)
-    client(here).create_run(run.info.experiment_id, tags={"safeguards.spool": "job-9"})
-    live.log_metrics({"x": 1.0}, step=0)
-    live.finalize()
-    spools = [one.data.tags["safeguards.spool"] for one in runs(here)]
-    assert spools.count(str(live.version)) == 1
-    assert spools.count("job-9") == 1
+def test_a_run_that_a_late_server_made_twice_is_one_again(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make = MlflowClient.create_run
+
+    def make_twice(store: MlflowClient, *asked: Any, **options: Any) -> Any:
+        make(store, *asked, **options)
+        return make(store, *asked, **options)
+
+    sync(left_behind(here, loss(0), END))
+    monkeypatch.setattr(MlflowClient, "create_run", make_twice)
+    sync(left_behind(here, loss(0), loss(1), END, name="job-2"))
+    one, two = runs(here)
+    assert {run.data.tags["safeguards.spool"] for run in (one, two)} == {"job-1", "job-2"}
+    assert all(run.data.metrics for run in (one, two)), "the other was never written to"
+
+
+def test_what_is_left_of_a_resumed_job_goes_into_its_run_and_makes_no_other(here: Path) -> None:
+    sync(left_behind(here, ledger("kept"), loss(0), END))
+    sync(left_behind(here, ledger("kept"), loss(1), END, name="job-2"))
+    assert history(here) == [(0, 0.5), (1, 0.5)]
+    every = client(here).search_runs([runs(here)[0].info.experiment_id], run_view_type=ViewType.ALL)
+    assert len(every) == 1, "not even one that is deleted again"
 
 
 def test_lost_artifacts_are_never_complete(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
