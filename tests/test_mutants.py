@@ -14,6 +14,8 @@ from tests.mutants import ROOT, Mutant, known, main
 def test_the_guard_stands_where_the_list_says(mutant: Mutant) -> None:
     assert mutant.fits(), f"{mutant.file} has not exactly once: {mutant.was!r}"
     assert mutant.was != mutant.becomes
+    if mutant.file.endswith(".py"):
+        compile(mutant.put_into(Path(ROOT, mutant.file).read_text()), mutant.file, "exec")
     assert Path(ROOT, mutant.tests.split()[0].partition("::")[0]).is_file()
 
 
