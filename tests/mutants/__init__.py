@@ -1,6 +1,6 @@
 """Guards switched off one at a time, in a copy of the project: the tests named beside each must then fail.
 
-    python -m tests.mutants                 # all of them: more than half an hour
+    python -m tests.mutants                 # all of them, 40 minutes
     python -m tests.mutants core "looks"    # those whose file or words hold one of these
 
 A mutant is caught where its tests pass without it and fail with it.
