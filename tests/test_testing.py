@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +92,14 @@ class Local(Balance):
         return {"largest_class_share": Measurement(value=max(seen.values()) / sum(seen.values()), n=sum(seen.values()))}
 
 
+class Whispers(Balance):
+    """Judges alike on any number of processes, and gives another reason on each."""
+
+    def examine(self, seen: Any, scene: Scene) -> Mapping[str, Measurement]:
+        found = super().examine(seen, scene)["largest_class_share"]
+        return {"largest_class_share": replace(found, note=f"seen by {scene.ranks.world}")}
+
+
 BAD: dict[str, type[Balance]] = {
     "judges every limit": AlwaysFails,
     "leaves no trace": LeavesTrace,
@@ -151,14 +160,23 @@ def test_contract(name: str, tmp_path: Path) -> None:
 
 
 def test_one_process_equals_two_but_for_rank_local_numbers(tmp_path: Path) -> None:
-    makers = {**MAKERS, "drift": drift_without_charts, "local": Local}
+    makers = {**MAKERS, "drift": drift_without_charts, "local": Local, "whispers": Whispers}
     names = [f"{__name__}:{make.__name__}" for make in makers.values()]
     with pytest.raises(ContractBroken) as broken:
         check_processes(names, tmp_path)
     clause, *differences = re.split(r": (?=tests)|; (?=tests)", str(broken.value))
     assert clause == "one process equals two"
-    assert differences[0].startswith("tests.test_testing:Local: n: 57 and 29 ")
-    assert all(text.startswith("tests.test_testing:Local: ") for text in differences)
+    *local, whispered = differences
+    assert local[0] == "tests.test_testing:Local: n: 57 and 29"
+    assert all(text.startswith("tests.test_testing:Local: ") for text in local)
+    assert re.fullmatch(r"tests.test_testing:Whispers: reason: .*seen by 1 and .*seen by 2", whispered)
+
+
+@pytest.mark.parametrize(("outcome", "differences"), [("ERROR", 0), ("FAIL", 1)])
+def test_of_reasons_only_an_error_may_name_its_rank(outcome: str, differences: int) -> None:
+    alone = {"measure": "gap", "outcome": outcome, "n": 0, "value": None, "reason": "ValueError: row 50"}
+    spread = {**alone, "reason": "rank 1: ValueError: row 50"}
+    assert len(list(testing._differences("own", [alone], [spread]))) == differences
 
 
 class Breaks(Balance):
