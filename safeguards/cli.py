@@ -21,7 +21,7 @@ exit codes:
   0  all is well: every check is healthy, every verdict lets the model through, all is sent, the files are copied,
      the candidate is promoted, the audit finds nothing
   1  it is not: a check found a problem, a verdict is missing, damaged or does not let the model through,
-     something is not sent, the candidate is refused, the audit found something
+     something is not sent or may not be read, the candidate is refused, the audit found something
   2  the command could not do its work, for a model that the store does not know too; one line on standard error
      says why and what to do
 """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import tempfile
@@ -122,22 +121,30 @@ def spools(uri: str, named: Sequence[Path] = ()) -> Finding:
 
     Of a folder that a job was told to use nobody but the job knows.
     """
-    from safeguards.tracking.syncing import left_below
+    from safeguards.tracking.syncing import left_below, may_be_looked_into, unreadable
 
-    own = [spool_folder(uri, one) for one in named]
-    shut = [place for place in own if not _opens(place)]
-    places = [place for place in dict.fromkeys([spool_folder(uri, None), *own]) if place not in shut]
-    wrong = [f"{place} is no folder that can be read; name one with spools below it" for place in shut]
+    own = {spool_folder(uri, one): "name one with spools below it" for one in named}
+    default = {spool_folder(uri, None): "jobs of this store keep there what is not sent: run this as their user"}
+    places = default | own
+    shut = [one for one in places if not (may_be_looked_into(one) or (one not in own and _is_absent(one)))]
+    unread: list[OSError] = []
+    wrong = [f"{place} is no folder that can be read; {places[place]}" for place in shut]
     wrong += [
         f"{len(left)} jobs that are gone left something to be sent: safeguards sync {place}"
         for place in places
-        if (left := left_below(place))
+        if place not in shut and (left := left_below(place, unread.append))
     ]
+    wrong += map(unreadable, unread)
     return Finding(healthy=not wrong, text="; ".join(wrong) or f"nothing waits in {', '.join(map(str, places))}")
 
 
-def _opens(place: Path) -> bool:
-    return os.path.isdir(place) and os.access(place, os.R_OK | os.X_OK)
+def _is_absent(place: Path) -> bool:
+    """For sure: a folder that no job needed yet, and not one that cannot be reached."""
+    try:
+        place.lstat()
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)
+    return False
 
 
 def processes() -> Finding:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import re
 import secrets
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import BinaryIO
 
 from safeguards.core.canonical import digest_of
 from safeguards.core.errors import ConfigurationError, EvidenceError
@@ -20,6 +23,7 @@ __all__ = [
     "files_below",
     "is_plain_name",
     "local_root",
+    "open_plain",
     "pieces_of",
     "read_whole",
     "sync",
@@ -54,7 +58,7 @@ def local_root(default_root_dir: str | os.PathLike[str]) -> Path:
 def read_whole(path: Path, *, at_most: int) -> bytes:
     """The bytes of an ordinary file of ``at_most`` bytes. Raises `EvidenceError`; links are not followed."""
     try:
-        with os.fdopen(_open(path), "rb") as file:
+        with open_plain(path) as file:
             content = file.read(at_most + 1)
     except OSError as error:
         raise EvidenceError(f"cannot read {path}: {error.strerror or error}") from None
@@ -77,7 +81,7 @@ def digest_of_file(path: Path) -> tuple[int, str]:
 
 def pieces_of(path: Path) -> Iterator[bytes]:
     """An ordinary file, piece by piece. Raises ``OSError``; links are not followed."""
-    with os.fdopen(_open(path), "rb") as file:
+    with open_plain(path) as file:
         while piece := file.read(PIECE):
             yield piece
 
@@ -138,10 +142,10 @@ def files_below(folder: Path) -> Iterator[Path]:
             yield path
 
 
-def _open(path: Path) -> int:
-    """Not a link, and never a pipe that would let its reader wait."""
+def open_plain(path: Path) -> BinaryIO:
+    """For reading: not a link, and never a pipe that would let its reader wait. Raises ``OSError``."""
     opened = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
-    if not path.is_file():
+    if not stat.S_ISREG(os.fstat(opened).st_mode):
         os.close(opened)
-        raise OSError("not an ordinary file")
-    return opened
+        raise OSError(errno.EINVAL, "not an ordinary file", str(path))
+    return os.fdopen(opened, "rb")

@@ -21,7 +21,7 @@ from typing import Any
 
 from safeguards.core.canonical import LARGEST_WHOLE, parse
 from safeguards.core.errors import EvidenceError
-from safeguards.core.files import read_whole
+from safeguards.core.files import open_plain, read_whole
 from safeguards.core.process import this_process
 from safeguards.tracking.entities import Parameter, Point, Tag
 from safeguards.tracking.store import said
@@ -183,9 +183,9 @@ def _write_whole(file: int, content: bytes) -> None:
 
 
 def read(folder: Path, start: int = 0) -> Iterator[Entry]:
-    """The whole lines from byte ``start`` on; one that is no entry has the kind "damaged"."""
+    """The whole lines from byte ``start`` on; one that is no entry has the kind "damaged". Raises ``OSError``."""
     try:
-        file = (folder / LINES).open("rb")
+        file = open_plain(folder / LINES)
     except FileNotFoundError:
         return
     with file:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from safeguards.tracking.delivery import NEWS, Delivery
 from safeguards.tracking.spool import LINES, Entry, Progress, read
 from safeguards.tracking.store import quiet, resolve, said, set_defaults
 
-__all__ = ["Synced", "left_below", "spools_below", "sync"]
+__all__ = ["Synced", "left_below", "may_be_looked_into", "spools_below", "sync", "unreadable"]
 
 JOB = {"id": str, "uri": str, "experiment": str, "began": int, "tags": dict, "host": str, "pid": int}
 
@@ -35,26 +34,52 @@ class Synced:
     notes: tuple[str, ...] = ()
 
 
-def spools_below(place: Path) -> list[Path]:
-    """The folders of spools in ``place`` and below it; of links only ``place`` is followed."""
+def may_be_looked_into(folder: Path) -> bool:
+    """Whether it is there, and whoever runs this may list it and reach what it holds."""
+    return os.path.isdir(folder) and os.access(folder, os.R_OK | os.X_OK)
+
+
+def unreadable(error: OSError) -> str:
+    """What could not be read, why, and what to do."""
+    why = (error.strerror or type(error).__name__).lower()
+    return f"{error.filename} cannot be read ({why}); run this as its owner, or move it away if it is no spool"
+
+
+def spools_below(place: Path, on_error: Callable[[OSError], object] = lambda _: None) -> list[Path]:
+    """The folders of spools in ``place`` and below it; of links only ``place`` is followed.
+
+    ``on_error`` is told of each folder that cannot be read.
+    """
     found = []
-    for folder, below, files in os.walk(place.resolve() if place.is_symlink() else place):
+    for folder, below, files in os.walk(place.resolve() if place.is_symlink() else place, onerror=_but_gone(on_error)):
         if LINES in files:
             found.append(Path(folder))
             below.clear()
     return sorted(found)
 
 
-def left_below(place: Path) -> list[Path]:
+def left_below(place: Path, on_error: Callable[[OSError], object] = lambda _: None) -> list[Path]:
     """Those of `spools_below` whose job is gone from this machine and whose run lacks something; nothing is sent.
 
-    A job that was killed told nobody but its spool. One that cannot be read here is passed over.
+    A job that was killed told nobody but its spool. ``on_error`` is told of each that cannot be read, too.
     """
     left = []
-    for folder in spools_below(place):
-        with suppress(OSError):
+    for folder in spools_below(place, on_error):
+        try:
             left += [folder] if _is_left(folder) else []
+        except OSError as error:
+            _but_gone(on_error)(error)
     return left
+
+
+def _but_gone(on_error: Callable[[OSError], object]) -> Callable[[OSError], None]:
+    """Jobs are at work meanwhile: what was there a moment ago needs no word."""
+
+    def told(error: OSError) -> None:
+        if not isinstance(error, FileNotFoundError):
+            on_error(error)
+
+    return told
 
 
 def _is_left(folder: Path) -> bool:
@@ -83,11 +108,11 @@ def sync(folder: Path, *, tracking_uri: str | None = None) -> Synced:
     ``tracking_uri`` stands in for an address that held a password, which no spool keeps; the default is
     ``MLFLOW_TRACKING_URI``.
     """
-    entries = list(read(folder))
     try:
+        entries = list(read(folder))
         job = _job(entries)
-    except ValueError as error:
-        return Synced(folder=folder, left=str(error))
+    except (OSError, ValueError) as error:
+        return Synced(folder=folder, left=unreadable(error) if isinstance(error, OSError) else str(error))
     gone, notes = is_gone(_last_process(entries)), _notes(folder, entries)
     if _has_arrived(folder, entries[-1].end):
         return Synced(folder=folder, notes=notes)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -12,12 +15,38 @@ from safeguards._cli import doctor
 from safeguards._cli.doctor import Finding
 from safeguards.cli import main
 from safeguards.core.process import this_process
-from safeguards.tracking.spool import LINES
+from safeguards.tracking.spool import LINES, PROGRESS, Progress
 from safeguards.tracking.syncing import left_below, sync
 from tests.helpers.killing import begun, ended
 from tests.tracking.test_syncing import END, GONE, job, left_behind, loss
 
 NOBODY = 65534
+REMEDY = "run this as its owner, or move it away if it is no spool"
+
+
+@pytest.fixture
+def closed() -> Iterator[Path]:
+    """A folder that nobody may look into, with one within, in one that everybody may."""
+    with TemporaryDirectory() as around:
+        place = Path(around, "closed")
+        (place / "within").mkdir(parents=True)
+        place.chmod(0)
+        Path(around).chmod(0o755)
+        yield place
+        place.chmod(0o700)
+
+
+def by_nobody(work: Callable[[], int]) -> int:
+    """What the work returns in a process that is not root: root may look into every folder."""
+
+    def without_rights() -> int:
+        if os.geteuid() == 0:
+            os.setuid(NOBODY)
+        code = work()
+        sys.stdout.flush()
+        return code
+
+    return ended(begun(without_rights))
 
 
 def test_the_doctor_tells_of_a_spool_that_a_killed_job_left(here: Path) -> None:
@@ -66,25 +95,73 @@ def test_the_doctor_looks_into_spools_that_it_was_told_of(here: Path) -> None:
     assert doctor.spools(uri, [Path("c"), Path("d")]) == missing
 
 
-def test_what_the_doctor_may_not_read_is_not_healthy() -> None:
+def test_what_the_doctor_may_not_read_is_not_healthy(closed: Path) -> None:
     """A folder that is closed, one within it, and a name that no folder can have."""
 
     def asked(place: Path) -> bool:
         told = doctor.spools("sqlite:////mlflow.db", [place]).text
         return told == f"{place} is no folder that can be read; name one with spools below it"
 
-    def work(places: list[Path]) -> int:
-        if os.geteuid() == 0:
-            os.setuid(NOBODY)
-        return sum(map(asked, places))
+    places = [closed, closed / "within", closed.with_name(300 * "x")]
+    assert by_nobody(lambda: sum(map(asked, places))) == 3
 
-    with TemporaryDirectory() as open_:
-        closed = Path(open_, "closed")
-        (closed / "within").mkdir(parents=True)
-        closed.chmod(0)
-        Path(open_).chmod(0o755)
-        assert ended(begun(lambda: work([closed, closed / "within", Path(open_, 300 * "x")]))) == 3
-        closed.chmod(0o700)
+
+def test_a_default_spool_that_cannot_be_reached_is_one_problem(closed: Path) -> None:
+    spool = closed / "safeguards_spool"
+    told = (
+        f"{spool} is no folder that can be read; jobs of this store keep there what is not sent: run this as their user"
+    )
+    uri = f"sqlite:///{closed / 'mlflow.db'}"
+    assert by_nobody(lambda: doctor.spools(uri) == Finding(healthy=False, text=told)) == 1
+
+
+def test_the_doctor_tells_of_what_it_may_not_read_below_a_spool(closed: Path) -> None:
+    told = f"{closed} cannot be read (permission denied); {REMEDY}"
+    uri = f"sqlite:///{closed.parent / 'mlflow.db'}"
+    assert by_nobody(lambda: doctor.spools(uri, [closed.parent]) == Finding(healthy=False, text=told)) == 1
+
+
+def test_sync_tells_of_folders_that_it_may_not_read(closed: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """In silence it would say that all is sent. What lies beside is sent all the same."""
+    for place in (closed, closed / "within"):
+        assert by_nobody(partial(main, ["sync", str(place)])) == 2
+        told = f"safeguards sync: {place} is no folder that can be read; name one with spools below it\n"
+        assert capfd.readouterr() == ("", told)
+    assert by_nobody(lambda: main(["sync", str(closed.parent), "--quiet"])) == 1
+    assert capfd.readouterr() == (f"{closed} cannot be read (permission denied); {REMEDY}\n", "")
+    sent = left_behind(closed.parent, loss(0), END)
+    size = (sent / LINES).stat().st_size
+    Progress(values=size, artifacts=size, complete=True).keep(sent)
+    assert by_nobody(lambda: main(["sync", str(closed.parent)])) == 1
+    assert capfd.readouterr().out.splitlines() == [
+        f"{closed} cannot be read (permission denied); {REMEDY}",
+        f"{sent}: nothing to send; complete",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (os.mkfifo, "not an ordinary file"),
+        (lambda path: path.symlink_to(Path(__file__)), "too many levels of symbolic links"),
+    ],
+    ids=["pipe", "link"],
+)
+def test_lines_that_are_no_ordinary_file_are_told_and_not_waited_for(
+    here: Path, make: Callable[[Path], None], why: str
+) -> None:
+    lines = here / "safeguards_spool" / "job-1" / LINES
+    lines.parent.mkdir(parents=True)
+    make(lines)
+    told = f"{lines} cannot be read ({why}); {REMEDY}"
+    assert sync(lines.parent).left == told
+    assert doctor.spools(job(here)["uri"]) == Finding(healthy=False, text=told)
+
+
+def test_progress_that_is_a_pipe_is_none(here: Path) -> None:
+    os.mkfifo(left_behind(here, loss(0)) / PROGRESS)
+    assert len(left_below(here)) == 1
+    assert main(["sync", str(here)]) == 0
 
 
 def test_the_command_line_tells_the_doctor_of_them(monkeypatch: pytest.MonkeyPatch) -> None:

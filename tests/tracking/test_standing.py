@@ -65,7 +65,7 @@ def test_a_job_of_another_host_waits_until_it_is_sent(here: Path) -> None:
 def test_a_spool_that_cannot_be_read_is_not_taken_for_sent(tmp_path: Path) -> None:
     (tmp_path / "spool" / LINES).mkdir(parents=True)
     mark(tmp_path, tmp_path / "spool")
-    told = f"it cannot be told what of it waits to be sent: {tmp_path / 'spool'}: Is a directory"
+    told = f"it cannot be told what of it waits to be sent: {tmp_path / 'spool'}: not an ordinary file"
     assert what_waits(tmp_path) == told
 
 
