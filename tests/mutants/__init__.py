@@ -107,6 +107,11 @@ def _caught(mutant: Mutant, bench: SimpleQueue[Worker], place: str) -> bool:
     return answer == CAUGHT
 
 
+def _inherited() -> dict[str, str]:
+    """Without what is meant for the pytest that may have started this."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+
+
 class Worker:
     """A copy of the project, and a process in it that runs tests."""
 
@@ -122,7 +127,7 @@ class Worker:
         self._server = subprocess.Popen(
             [sys.executable, str(Path(__file__).with_name("serving.py")), *HEAVY],
             cwd=self._root,
-            env={**os.environ, **QUIET, "PYTHONPATH": str(self._root), "OMP_NUM_THREADS": "1"},
+            env={**_inherited(), **QUIET, "PYTHONPATH": str(self._root), "OMP_NUM_THREADS": "1"},
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
