@@ -10,7 +10,7 @@ from typing import Any
 
 from safeguards.core.errors import ConfigurationError
 from safeguards.core.process import is_gone
-from safeguards.core.redact import MARK, known_secrets, redact
+from safeguards.core.redact import MARK, known_secrets, redact, safe_line
 from safeguards.tracking.delivery import NEWS, Delivery
 from safeguards.tracking.spool import LINES, Entry, Progress, read
 from safeguards.tracking.store import quiet, resolve, said, set_defaults
@@ -40,9 +40,10 @@ def may_be_looked_into(folder: Path) -> bool:
 
 
 def unreadable(error: OSError) -> str:
-    """What could not be read, why, and what to do."""
+    """What could not be read, why, and what to do; any name of a folder can be printed so."""
     why = (error.strerror or type(error).__name__).lower()
-    return f"{error.filename} cannot be read ({why}); run this as its owner, or move it away if it is no spool"
+    told = f"{error.filename} cannot be read ({why}); run this as its owner, or move it away if it is no spool"
+    return safe_line(told)
 
 
 def spools_below(place: Path, on_error: Callable[[OSError], object] = lambda _: None) -> list[Path]:

@@ -16,7 +16,7 @@ from safeguards._cli.doctor import Finding
 from safeguards.cli import main
 from safeguards.core.process import this_process
 from safeguards.tracking.spool import LINES, PROGRESS, Progress
-from safeguards.tracking.syncing import left_below, sync
+from safeguards.tracking.syncing import left_below, sync, unreadable
 from tests.helpers.killing import begun, ended
 from tests.tracking.test_syncing import END, GONE, job, left_behind, loss
 
@@ -137,6 +137,12 @@ def test_sync_tells_of_folders_that_it_may_not_read(closed: Path, capfd: pytest.
         f"{closed} cannot be read (permission denied); {REMEDY}",
         f"{sent}: nothing to send; complete",
     ]
+
+
+def test_a_closed_folder_whose_name_is_no_text_is_told_too() -> None:
+    """A terminal takes no such name, and sync tells of it before it sends what lies beside."""
+    error = PermissionError(13, "Permission denied", os.fsdecode(b"/data/caf\xe9"))
+    assert unreadable(error) == f"/data/caf? cannot be read (permission denied); {REMEDY}"
 
 
 @pytest.mark.parametrize(
