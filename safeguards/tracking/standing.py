@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
-import os
+import stat
 from pathlib import Path
 
 from safeguards.core.canonical import parse
@@ -17,6 +18,7 @@ __all__ = ["MARKER", "is_unsent", "mark", "what_waits"]
 MARKER = "tracking.json"
 LARGEST_MARKER = 1 << 20
 SYNC = "safeguards sync"
+ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG)
 
 
 def mark(directory: Path, spool: Path) -> None:
@@ -51,18 +53,28 @@ def _spools(directory: Path) -> list[Path]:
 
 
 def _what_waits_in(spool: Path, *, newest: bool) -> str | None:
-    if not os.path.isdir(spool):  # of what is no path at all it says no, too
-        return None
-    known = Progress.of(spool)
-    if known.lost:
-        return f"{known.lost} artifacts were lost before they could be sent"
     try:
+        if not _is_folder(spool):
+            return None
+        known = Progress.of(spool)
+        if known.lost:
+            return f"{known.lost} artifacts were lost before they could be sent"
         is_sent = next(read(spool, min(known.values, known.artifacts)), None) is None
         if is_sent and (known.complete or not newest or _is_of_another_host(spool)):
             return None
     except OSError as error:
         return f"it cannot be told what of it waits to be sent: {spool}: {error.strerror}"
     return f"some of it waits to be sent: {SYNC} {spool}"
+
+
+def _is_folder(spool: Path) -> bool:
+    """No for what is no path at all, too. Raises ``OSError`` for one that may be there and cannot be reached."""
+    try:
+        return stat.S_ISDIR(spool.stat().st_mode)
+    except (OSError, ValueError) as found:
+        if isinstance(found, OSError) and found.errno not in ABSENT:
+            raise
+        return False
 
 
 def _is_of_another_host(spool: Path) -> bool:

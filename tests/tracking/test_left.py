@@ -16,6 +16,7 @@ from safeguards._cli.doctor import Finding
 from safeguards.cli import main
 from safeguards.core.process import this_process
 from safeguards.tracking.spool import LINES, PROGRESS, Progress
+from safeguards.tracking.standing import mark, what_waits
 from safeguards.tracking.syncing import left_below, sync, unreadable
 from tests.helpers.killing import begun, ended
 from tests.tracking.test_syncing import END, GONE, job, left_behind, loss
@@ -113,6 +114,14 @@ def test_a_default_spool_that_cannot_be_reached_is_one_problem(closed: Path) -> 
     )
     uri = f"sqlite:///{closed / 'mlflow.db'}"
     assert by_nobody(lambda: doctor.spools(uri) == Finding(healthy=False, text=told)) == 1
+
+
+def test_a_spool_that_cannot_be_reached_is_not_taken_for_sent(closed: Path) -> None:
+    """The gate may run as another user than the job, and would have the word of the store alone."""
+    run, spool = closed.parent / "run", closed / "within"
+    mark(run, spool)
+    told = f"it cannot be told what of it waits to be sent: {spool}: Permission denied"
+    assert by_nobody(lambda: what_waits(run) == told) == 1
 
 
 def test_the_doctor_tells_of_what_it_may_not_read_below_a_spool(closed: Path) -> None:
