@@ -163,8 +163,8 @@ class Safeguard(Callback):
         """Its state, made without a trainer, may have the run of another that used this safeguard meanwhile."""
         from safeguards.core.run import Run
 
-        state, run = checkpoint["callbacks"].get(self.state_key), Run.known(trainer)
-        if state and run is not None:
+        state, run = checkpoint["callbacks"].get(self.state_key, {}), Run.known(trainer)
+        if run is not None and "run_id" in state:
             state["run_id"] = run.run_id
 
     def state_dict(self) -> dict[str, Any]:

@@ -145,6 +145,16 @@ def test_a_safeguard_that_another_trainer_uses_in_mid_epoch_is_kept_with_its_own
     assert [state["run_id"] for state in states] == 2 * [run.name]
 
 
+def test_a_state_of_a_class_of_its_own_is_kept_as_it_is(tmp_path: Path) -> None:
+    class Plain(Accuracy):
+        def state_dict(self) -> dict[str, Any]:
+            return {"mine": 1}
+
+    guard, path = Plain(), tmp_path / "one.ckpt"
+    fit(tmp_path, guard, max_epochs=1).save_checkpoint(path)
+    assert torch.load(path, weights_only=True)["callbacks"][guard.state_key] == {"mine": 1}
+
+
 def test_a_run_id_that_is_a_path_is_not_trusted(tmp_path: Path) -> None:
     guard = Accuracy()
     job = fit(tmp_path / "root", guard, max_epochs=1)
