@@ -6,6 +6,7 @@ import os
 import random
 import sys
 from collections.abc import Generator
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -56,7 +57,8 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from mlflow.tracking import MlflowClient
 
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}")
+    with chdir(path.parent):  # beside which the default experiment keeps its artifacts, in every copy
+        MlflowClient(f"sqlite:///{path}")
     return path
 
 
