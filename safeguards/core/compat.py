@@ -10,6 +10,7 @@ import importlib
 import importlib.util
 import sys
 from collections.abc import Iterable
+from itertools import chain
 from typing import TYPE_CHECKING
 
 __all__ = [
@@ -37,7 +38,7 @@ WATCHED_STEP = {
     "validate": ("on_validation_batch_start", "on_validation_batch_end"),
     "test": ("on_test_batch_start", "on_test_batch_end"),
 }
-STEP_HOOKS = (*TRAINING_STEP, *WATCHED_STEP["validate"], *WATCHED_STEP["test"])
+STEP_HOOKS = (*TRAINING_STEP, *chain.from_iterable(WATCHED_STEP.values()))
 
 
 def loaded_namespaces() -> list[str]:

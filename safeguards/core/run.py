@@ -148,11 +148,9 @@ class Run:
         The hooks of the other stage stay: a class may pass its own hook on to the one of that name.
         """
         before, after = WATCHED_STEP[watch.stage]
+        idle = () if watch.captures else (before,)
         for safeguard in self.safeguards:
-            if not self.is_led_by(safeguard):
-                safeguard.enter_steps(but=(before, after))
-            else:
-                safeguard.enter_steps(but=() if watch.captures else (before,))
+            safeguard.enter_steps(but=idle if self.is_led_by(safeguard) else (before, after))
 
     def _leave(self) -> Watch | None:
         """The watch that is over, if there was one."""

@@ -1,18 +1,17 @@
 """Promises 2 and 3: the number of processes changes no verdict, and no rank decides alone."""
 
 import math
-import re
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from safeguards.testing import RANK
 from tests.helpers.launch import launch
 
 JOBS = Path(__file__).with_name("jobs.py")
 MOVING = {"value", "interval", "margin", "details"}
 """What sums of floats may move; the reason gives four digits of them."""
-RANK = re.compile(r"\brank \d+: ")
 MOST_SECONDS = 5.0
 """From the last step of a validation to the end of every process where one failed: 0.1 on a machine at load 14."""
 
